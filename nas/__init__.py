@@ -1,0 +1,3 @@
+"""The engine: command line, study loop, strategies, executors, run directory, reports."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,230 @@
+"""Everything that decides what a search does: flags, YAML keys, presets, and the resolved whole."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field
+
+from evaluators import Metric, Settings, get_metric, metrics, parse_settings
+from nas import __version__
+from nas.executors import available_cores, executors
+from nas.expressions import Constraint, Objective, parse_constraint, parse_duration
+from nas.presets import preset_values
+from nas.problem import Problem
+from nas.scaling.settings import ScalingSettings
+from nas.strategies import strategies
+from nas.trial import Phase
+from searchspaces import NasError, get_space, write_text
+
+# Keys that may differ when a run is continued: none of them changes a trial.
+_FREE_KEYS = ("out", "workers", "executor", "config")
+
+
+class SearchConfig(Settings):
+    """A search, resolved. Every field is a flag of `nas search` and a key of its YAML file."""
+
+    space: str = Field(default="asvit", description="search space; see `nas spaces`")
+    preset: str = Field(default="quick", description="named set of defaults: quick or paper")
+    strategy: str = Field(default="evolution", description="random, evolution, reinforce, optuna:tpe, ...")
+    strategy_options: dict[str, Any] = Field(default={}, description="options of the strategy")
+    trials: int | None = Field(
+        default=None, ge=1, description="networks to evaluate in the search, before scaling; None: until the budget ends"
+    )
+    budget: str | None = Field(default=None, description="wall-clock limit of the whole run, such as 10m; None: none")
+    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="of the strategy and of every metric")
+    out: str | None = Field(default=None, description="run directory; None: a new one below runs/")
+    workers: int = Field(default=0, ge=0, description="worker processes; 0: one per core")
+    executor: str = Field(default="processes", description="processes or inline")
+    image_size: int = Field(default=224, description="side of the networks' input, pixels")
+    in_channels: int = Field(default=3, description="channels of the networks' input")
+    num_classes: int = Field(default=1000, description="outputs of the networks")
+    maximize: list[str] = Field(default=[], description="metrics to maximise")
+    minimize: list[str] = Field(default=[], description="metrics to minimise")
+    constraint: list[str] = Field(default=[], description="bounds on every network, such as params<=30e6")
+    metrics: dict[str, dict[str, Any]] = Field(default={}, description="metric name to its settings")
+    no_scale: bool = Field(default=False, description="stop after the search; do not scale the winner")
+    scale_to: str | None = Field(default=None, description="bound up to which the winner is scaled")
+    scaling: dict[str, Any] = Field(default={}, description="settings of the scaling")
+
+    @property
+    def objectives(self) -> list[Objective]:
+        """The objectives: those maximised first."""
+        return [
+            *(Objective(metric, "maximize") for metric in self.maximize),
+            *(Objective(metric, "minimize") for metric in self.minimize),
+        ]
+
+    @property
+    def constraints(self) -> list[Constraint]:
+        """The parsed constraints."""
+        return [parse_constraint(text) for text in self.constraint]
+
+    @property
+    def budget_seconds(self) -> float | None:
+        """The wall-clock limit in seconds."""
+        return None if self.budget is None else parse_duration(self.budget)
+
+    @property
+    def worker_count(self) -> int:
+        """Worker processes, one per core where the configuration leaves it open."""
+        return self.workers or available_cores()
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The sizes of every network."""
+        return {"image_size": self.image_size, "in_channels": self.in_channels, "num_classes": self.num_classes}
+
+    @property
+    def scaling_settings(self) -> ScalingSettings:
+        """The settings of the scaling, whole."""
+        return parse_settings(ScalingSettings, self.scaling, "scaling")
+
+    @property
+    def scales(self) -> bool:
+        """Whether the winner is scaled."""
+        return not self.no_scale and self.scale_to is not None
+
+    def problem(self, phase: Phase = "search") -> Problem:
+        """Return what a phase looks for: the objectives of the search, or the measures of the scaling."""
+        static = {name: metric for name, metric in self.make_metrics().items() if metric.static}
+        objectives = self.objectives
+        if phase == "scale":
+            measures = self.scaling_settings.measures
+            objectives = [Objective(name, metrics.get(name).direction) for name in measures]
+        return Problem(
+            space=get_space(self.space),
+            sizes=self.sizes,
+            objectives=objectives,
+            constraints=[c for c in self.constraints if phase == "search" or c.metric in static],
+            static_metrics=frozenset(static),
+            static_value=lambda name, architecture: static[name].measure(architecture, 0),
+        )
+
+    def make_metrics(self) -> dict[str, Metric]:
+        """Return every metric of the search: objectives, constraints, and `params` and `macs`, which are always kept."""
+        names = [objective.metric for objective in self.objectives]
+        names += [constraint.metric for constraint in self.constraints] + ["params", "macs"]
+        return {name: self.make_metric(name) for name in dict.fromkeys(names)}
+
+    def make_metric(self, name: str, **overrides: Any) -> Metric:
+        """Return one metric with the settings of this search; its seed is the search's unless set."""
+        settings = dict(self.metrics.get(name, {}))
+        if "seed" in metrics.get(name).Settings.model_fields:
+            settings.setdefault("seed", self.seed)
+        return get_metric(name, {**settings, **overrides})
+
+    def check(self) -> SearchConfig:
+        """Return the configuration if everything it names exists and fits together.
+
+        Raises:
+            NasError: naming the key, the value and what would be right.
+        """
+        space = get_space(self.space)
+        space.smallest(**self.sizes)
+        strategies.get(self.strategy)
+        parse_settings(strategies.get(self.strategy).Settings, self.strategy_options, "strategy_options")
+        executors.get(self.executor)
+        for name in self.metrics:
+            self.make_metric(name)
+        if not self.objectives:
+            raise NasError("nothing to optimise; give --maximize METRIC or --minimize METRIC")
+        named = [objective.metric for objective in self.objectives]
+        if twice := sorted({name for name in named if named.count(name) > 1}):
+            raise NasError(f"the metric {twice[0]!r} is an objective twice; name each one once")
+        self.make_metrics()
+        if self.trials is None and self.budget_seconds is None:
+            raise NasError("the search would never end; give --trials N or --budget TIME")
+        if self.scales:
+            self.scaling_settings.check()
+            for name in self.scaling_settings.measures:
+                self.make_metric(name)
+            bound = parse_constraint(str(self.scale_to), "scale_to")
+            if bound.comparison != "<=" or not metrics.get(bound.metric).static:
+                raise NasError(f"scale_to={self.scale_to!r} must be an upper bound on params or macs")
+            known = {dimension.name for dimension in space.dimensions}
+            if not {"width", "stage1.depth"} <= known:
+                raise NasError(f"scale_to={self.scale_to!r}: networks of {self.space} have no width and depth to scale")
+        return self
+
+
+def resolve(flags: Mapping[str, Any], file: str | Path | None = None) -> SearchConfig:
+    """Return the configuration: the preset's defaults, over them the YAML file, over them the flags.
+
+    Args:
+        flags: key to value; None means not given.
+
+    Raises:
+        NasError: unknown keys or values; close names are listed.
+    """
+    given = {key: value for key, value in flags.items() if value is not None}
+    written = read_yaml(file) if file is not None else {}
+    values = merge(written, given)
+    if values.get("budget") is not None and "trials" not in values:
+        values["trials"] = None  # whoever gives a time wants it used
+    # An objective given anywhere replaces those of the preset; the two lists belong together.
+    base = preset_values(str(values.get("space", "asvit")), str(values.get("preset", "quick")))
+    if values.get("maximize") or values.get("minimize"):
+        base = {**base, "maximize": [], "minimize": []}
+    if values.get("strategy", base.get("strategy")) != base.get("strategy"):
+        base = {key: value for key, value in base.items() if key != "strategy_options"}
+    merged = merge(base, values)
+    return parse_settings(SearchConfig, merged).check()
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `base` with the keys of `over` on top; mappings are merged key by key."""
+    result = dict(base)
+    for key, value in over.items():
+        below = result.get(key)
+        result[key] = merge(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return result
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """Return the mapping in a YAML file; the `versions` a run keeps are not part of it.
+
+    Raises:
+        NasError: if the file cannot be read or is no mapping.
+    """
+    try:
+        loaded = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise NasError(f"{path}: cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise NasError(f"{path}: not a YAML document: {' '.join(str(error).split())}") from error
+    if loaded is None:
+        return {}
+    if not isinstance(loaded, dict):
+        raise NasError(f"{path}: a configuration is a mapping of keys to values, not {type(loaded).__name__}")
+    return {str(key): value for key, value in loaded.items() if key != "versions"}
+
+
+def write_config(config: SearchConfig, path: Path) -> None:
+    """Write the resolved configuration with the versions it ran with."""
+    plain = {**config.model_dump(), "versions": versions()}
+    write_text(path, yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that may change a number."""
+    found = {"nas": __version__, "python": platform.python_version()}
+    for package in ("torch", "timm", "optuna", "numpy", "scipy"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def differing_key(a: SearchConfig, b: SearchConfig) -> str | None:
+    """Return the first key in which two configurations ask for different trials, or None."""
+    for key in SearchConfig.model_fields:
+        if key not in _FREE_KEYS and getattr(a, key) != getattr(b, key):
+            return key
+    return None

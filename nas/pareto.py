@@ -1,0 +1,85 @@
+"""Dominance, fronts, crowding and ranks over plain tuples; larger is better everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+Scores = Sequence[Sequence[float]]
+
+
+def front(scores: Scores) -> list[int]:
+    """Return the indices of the points no other point dominates, in the order given.
+
+    A point dominates another if it is at least as good everywhere and better somewhere; of equal points all stay.
+    """
+    return [index for index, rank in enumerate(domination_ranks(scores, fronts=1)) if rank == 0]
+
+
+def domination_ranks(scores: Scores, fronts: int | None = None) -> list[int]:
+    """Return for each point the number of its front: 0 for the Pareto front, 1 once that is removed, and so on.
+
+    Args:
+        fronts: number only so many fronts; all points behind them share the next number.
+    """
+    points = np.asarray(scores, dtype=float)
+    if len(points) == 0:
+        return []
+    if points.shape[1] == 1:
+        ranks = np.unique(-points[:, 0], return_inverse=True)[1]
+        return [int(rank) for rank in np.minimum(ranks, fronts if fronts is not None else len(points))]
+    beaten_by = _dominators(points)
+    ranks = np.full(len(points), -1)
+    rank = 0
+    while (ranks < 0).any():
+        left = ranks < 0
+        here = left & ~beaten_by[:, left].any(axis=1) if fronts is None or rank < fronts else left
+        ranks[here] = rank
+        rank += 1
+    return [int(rank) for rank in ranks]
+
+
+def _dominators(points: np.ndarray) -> np.ndarray:
+    """Return the (n, n) matrix whose entry (i, j) says that point j dominates point i."""
+    as_good = np.ones((len(points), len(points)), dtype=bool)
+    better = np.zeros_like(as_good)
+    for column in points.T:
+        as_good &= column[None, :] >= column[:, None]
+        better |= column[None, :] > column[:, None]
+    return as_good & better
+
+
+def crowding(scores: Scores) -> list[float]:
+    """Return the crowding distance of each point (Deb et al., NSGA-II, 2002); the ends of each axis are infinite."""
+    points = np.asarray(scores, dtype=float)
+    if len(points) == 0:
+        return []
+    distance = np.zeros(len(points))
+    for axis in range(points.shape[1]):
+        order = np.argsort(points[:, axis], kind="stable")
+        values = points[order, axis]
+        distance[order[[0, -1]]] = np.inf
+        if values[-1] > values[0]:
+            distance[order[1:-1]] += (values[2:] - values[:-2]) / (values[-1] - values[0])
+    return [float(value) for value in distance]
+
+
+def dense_ranks(values: Sequence[float]) -> list[int]:
+    """Return ranks from 0 for the largest value; ties share a rank and leave no gap.
+
+    >>> dense_ranks([3.0, 1.0, 3.0, 2.0])
+    [0, 2, 0, 1]
+    """
+    place = {value: rank for rank, value in enumerate(sorted(set(values), reverse=True))}
+    return [place[value] for value in values]
+
+
+def best_index(scores: Scores) -> int:
+    """Return the point to take when one must be taken: the lowest sum of dense ranks on the front, first on ties."""
+    candidates = front(scores)
+    sums = [0] * len(candidates)
+    for axis in range(len(scores[0])):
+        for position, rank in enumerate(dense_ranks([scores[i][axis] for i in candidates])):
+            sums[position] += rank
+    return candidates[sums.index(min(sums))]
