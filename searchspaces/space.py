@@ -6,7 +6,6 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 
 from searchspaces.architecture import Architecture
 from searchspaces.dimension import Dimension, Value
@@ -14,6 +13,7 @@ from searchspaces.errors import NasError, unknown_name
 from searchspaces.registry import Registry
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import nn
 
     from searchspaces.part import Part
@@ -53,6 +53,14 @@ class SearchSpace:
     def published(self) -> dict[str, Architecture]:
         """Return the networks of the papers by name."""
         return {}
+
+    def notation(self, architecture: Architecture) -> str | None:
+        """Return the short form the literature writes such a network in, if there is one."""
+        return None
+
+    def from_notation(self, text: str, **sizes: int) -> Architecture:
+        """Return the architecture of a text that `notation` gives; `sizes` as in `architecture`."""
+        raise NasError(f"the space {self.name!r} has no short notation")
 
     def check(self, choices: Mapping[str, Value]) -> None:
         """Raise NasError for legal values that make no network together. Conditions cover the usual cases."""

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import json
+import re
 import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from searchspaces import Architecture, NasError
+from nas.cli.console import AsJson, print_json, read_architecture, say, warnings_as_sentences
+from nas.cli.describe import FILE_HELP
+from nas.overrides import parse_overrides
 
 if TYPE_CHECKING:
     from evaluators.training import TrainingResult
@@ -22,7 +24,7 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 
 def train(
-    file: Annotated[Path, typer.Argument(help="Architecture JSON, such as RUN/best.json.")],
+    file: Annotated[Path, typer.Argument(help=FILE_HELP)],
     data: Annotated[
         str, typer.Option(help="digits, torch/cifar10, or a word for the pictures in --data-dir.")
     ] = "digits",
@@ -39,10 +41,11 @@ def train(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any other key of the recipe; repeatable.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in the directory.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, accuracies in [0, 1].")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Train an architecture, on scikit-learn's digits unless --data says otherwise."""
-    architecture = Architecture.read(file)
+    """Train a network, on scikit-learn's digits unless --data says otherwise; accuracies in JSON are in [0, 1]."""
+    warnings_as_sentences()
+    architecture = read_architecture(str(file))
     given = {
         "epochs": epochs,
         "batch_size": batch_size,
@@ -52,7 +55,7 @@ def train(
         "device": device,
         "precision": precision,
     }
-    overrides = parse_overrides(setting or ()) | {key: value for key, value in given.items() if value is not None}
+    overrides = recipe_overrides(setting or ()) | {key: value for key, value in given.items() if value is not None}
 
     from evaluators.training import recipe_for
 
@@ -75,40 +78,35 @@ def train(
             )
     except KeyboardInterrupt:
         command = [Path(sys.argv[0]).name, *sys.argv[1:], *([] if resume else ["--resume"])]
-        typer.echo(f"Stopped; the last checkpoint is in {out}. To continue: {shlex.join(command)}", err=True)
+        say(f"Stopped; the last checkpoint is in {out}. To continue: {shlex.join(command)}")
         raise typer.Exit(INTERRUPTED) from None
     if as_json:
-        typer.echo(json.dumps(result.to_dict()))
+        print_json(result.to_dict())
     else:
         _print_table(result)
 
 
-def parse_overrides(settings: Sequence[str]) -> dict[str, Any]:
-    """Return recipe keys and values of KEY=VALUE texts; values are JSON where they can be, otherwise text.
+def recipe_overrides(settings: Sequence[str]) -> dict[str, Any]:
+    """Return recipe keys and values of KEY=VALUE texts.
 
-    >>> parse_overrides(["mixup=0.2", "precision=fp32"])
-    {'mixup': 0.2, 'precision': 'fp32'}
+    >>> recipe_overrides(["min_lr=1e-5", "precision=fp32"])
+    {'min_lr': 1e-05, 'precision': 'fp32'}
 
     Raises:
-        NasError: a text without "=", or a key given twice.
+        NasError: a text that is not of this form.
     """
-    values: dict[str, Any] = {}
-    for text in settings:
-        key, equals, value = text.partition("=")
-        if not equals or not key:
-            raise NasError(f"--set {text!r} is not of the form KEY=VALUE, such as mixup=0.2")
-        if key in values:
-            raise NasError(f"--set gives {key!r} twice")
-        try:
-            values[key] = json.loads(value)
-        except ValueError:
-            values[key] = value
+    values = parse_overrides(settings)
+    for key, value in values.items():
+        if isinstance(value, str):
+            with suppress(ValueError):
+                values[key] = float(value)  # YAML takes 1e-5 for text: it wants 1.0e-5
     return values
 
 
 def default_directory(file: Path, data: str, seed: int) -> Path:
     """Return where a run goes when nothing else is said: ``train-<stem>-<data>-seed<seed>`` beside the file."""
-    return file.parent / f"train-{file.stem}-{data.replace('/', '-')}-seed{seed}"
+    stem, data = (re.sub(r"[^\w.-]+", "-", text) for text in (file.stem, data))  # a genotype has bars, cifar10 a slash
+    return file.parent / f"train-{stem}-{data}-seed{seed}"
 
 
 @contextmanager
@@ -135,7 +133,7 @@ def _progress(epochs: int) -> Iterator[Callable[[dict[str, Any]], None]]:
             )
             bar.update(task, completed=epoch, description=text)
             if bar.disable:
-                typer.echo(f"epoch {epoch}/{epochs}: {text}", err=True)
+                say(f"epoch {epoch}/{epochs}: {text}")
 
         yield show
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from searchspaces.architecture import Architecture
 from searchspaces.asvit.geometry import DEFAULT_WIDTH, HEAD_DIVISORS, authors_macs, stages
-from searchspaces.asvit.genotype import read_genotype
+from searchspaces.asvit.genotype import read_genotype, write_genotype
 from searchspaces.dimension import Dimension, Value
 from searchspaces.errors import NasError
 from searchspaces.space import SearchSpace, register_space
@@ -55,13 +55,17 @@ class AsViTSpace(SearchSpace):
         if width < least:
             raise NasError(f"width={width} leaves heads={heads} without channels; give a width of at least {least}")
 
-    def from_genotype(self, text: str, **sizes: int) -> Architecture:
+    def from_notation(self, text: str, **sizes: int) -> Architecture:
         """Return the architecture of a genotype string; `sizes` as in `architecture`.
 
         Raises:
             NasError: if the text is no genotype or lies outside the space.
         """
         return self.architecture(read_genotype(text), **sizes)
+
+    def notation(self, architecture: Architecture) -> str:
+        """Return the genotype string of the paper."""
+        return write_genotype(architecture)
 
     def build(self, architecture: Architecture) -> nn.Module:
         """Return the torch model; its layers are in `searchspaces.asvit.layers`."""
@@ -92,7 +96,7 @@ class AsViTSpace(SearchSpace):
 
     def published(self) -> dict[str, Architecture]:
         """Return the seed topology of the authors' README and the family of the paper, 224 px, 1000 classes."""
-        return {name: self.from_genotype(genotype) for name, genotype in _PUBLISHED.items()}
+        return {name: self.from_notation(genotype) for name, genotype in _PUBLISHED.items()}
 
     def authors_macs(self, architecture: Architecture, macs: int) -> int:
         """Return the count of the authors' patched operator counter."""

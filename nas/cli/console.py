@@ -1,0 +1,85 @@
+"""What the commands share: results to stdout, everything else to stderr, architectures from files or names."""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from searchspaces import Architecture
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+
+
+def print_json(value: object) -> None:
+    """Print one JSON document on one line of stdout."""
+    print(json.dumps(value, allow_nan=False))
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
+    """Print a table to stdout; numbers to the right."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", header_style="bold")
+    cells = [list(row) for row in rows]
+    for index, column in enumerate(columns):
+        numeric = all(isinstance(row[index], int | float) for row in cells) and cells
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in cells:
+        table.add_row(*(format_value(value) for value in row))
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=160)  # a file or a pipe has no width; do not fold at 80
+    console.print(table)
+
+
+def format_value(value: object) -> str:
+    """Return a value for people: large whole numbers grouped, others to five digits."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return "" if value is None else str(value)
+    if float(value).is_integer() and abs(value) >= 1000:
+        return f"{int(value):,}"
+    return f"{value:.5g}"
+
+
+def say(text: str) -> None:
+    """Print a line for people to stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def warnings_as_sentences() -> None:
+    """Show the project's warnings as one line on stderr, and hide those of libraries."""
+    warnings.filterwarnings("ignore")
+    warnings.filterwarnings("default", category=UserWarning, module=r"(nas|searchspaces|evaluators|hardware)(\.|$)")
+
+    def show(message: Any, category: type[Warning], *place: Any, **more: Any) -> None:
+        say(f"warning: {message}")
+
+    warnings.showwarning = show
+
+
+def read_architecture(text: str) -> Architecture:
+    """Return the architecture in a file, of a published name such as ``asvit_small``, or of a genotype string.
+
+    Raises:
+        NasError: if it is none of these.
+    """
+    from searchspaces import Architecture, NasError, get_space, spaces, unknown_name
+
+    if Path(text).exists():
+        return Architecture.read(text)
+    published = {name: network for space in spaces.names() for name, network in get_space(space).published().items()}
+    if text in published:
+        return published[text]
+    if "|" in text:
+        return get_space("asvit").from_notation(text)
+    if text.endswith(".json") or "/" in text:
+        raise NasError(f"{text}: no such file")
+    raise unknown_name("file or published network", text, published)
