@@ -148,6 +148,7 @@ def _print_table(result: TrainingResult) -> None:
     """Print the result for people, accuracies in percent."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(show_header=False, box=None)
     chosen = {"ema": "moving average", "raw": "last step"}[result.weights_from]
@@ -161,5 +162,5 @@ def _print_table(result: TrainingResult) -> None:
         ("architecture", result.architecture),
         ("metrics", result.metrics),
     ):
-        table.add_row(name, value)
+        table.add_row(name, Text(value))  # a path in brackets is not markup
     Console(soft_wrap=True).print(table)

@@ -18,8 +18,6 @@ from searchspaces import Architecture, NasError, Value
 if TYPE_CHECKING:
     import optuna
 
-SAMPLER_TRIES = 50  # proposals of the sampler that may break a static constraint, in a row
-
 
 class OptunaSettings(Settings):
     """Options of the samplers of Optuna."""
@@ -39,6 +37,7 @@ class OptunaStrategy(Strategy):
     sampler_name: ClassVar[str]
     ordered: ClassVar[bool] = False
     constant_liar: ClassVar[bool] = False
+    tries: ClassVar[int] = 50
 
     def __init__(self, problem: Problem, settings: Settings | None = None, seed: int = 0) -> None:
         import optuna
@@ -65,8 +64,8 @@ class OptunaStrategy(Strategy):
     def ask(self, n: int) -> list[Architecture]:
         """Return `n` networks of the sampler that meet the static constraints.
 
-        A proposal that breaks one is told as failed. Samplers learn nothing from that, so after `SAMPLER_TRIES` of
-        them a network drawn uniformly from the feasible ones is given to the sampler instead.
+        A proposal that breaks one is told as failed. Samplers learn nothing from that, so after `tries` of them a
+        network drawn uniformly from the feasible ones is given to the sampler instead.
         """
         self._asked = []
         with warnings.catch_warnings():
@@ -76,7 +75,7 @@ class OptunaStrategy(Strategy):
     def _ask_one(self) -> Architecture:
         import optuna
 
-        for _ in range(SAMPLER_TRIES):
+        for _ in range(self.tries):
             trial = self._study.ask()
             architecture = self._suggest(trial)
             if not self.problem.violations(architecture):
@@ -136,12 +135,20 @@ class Nsga2(OptunaStrategy):
     sampler_name = "NSGAIISampler"
 
 
+class GaussianProcessSettings(OptunaSettings):
+    """Options of the Gaussian process."""
+
+    batch: int = Field(default=1, ge=1, description="more than one makes every proposal several times as slow")
+
+
 @register_strategy("optuna:gp")
 class GaussianProcess(OptunaStrategy):
-    """Gaussian-process Bayesian optimisation."""
+    """Gaussian-process Bayesian optimisation; each proposal takes a tenth of a second to seconds."""
 
+    Settings = GaussianProcessSettings
     sampler_name = "GPSampler"
     ordered = True
+    tries = 3
 
 
 @register_strategy("optuna:cmaes")
