@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+from pydantic import BaseModel
+
 from evaluators.settings import Settings, parse_settings
 from searchspaces import Architecture, NasError, Registry
 
@@ -60,7 +62,7 @@ class Metric:
     static: ClassVar[bool] = False
     Settings: ClassVar[type[Settings]] = Settings
 
-    def __init__(self, settings: Settings | None = None) -> None:
+    def __init__(self, settings: BaseModel | None = None) -> None:
         self.settings: Any = settings if settings is not None else self.Settings()
 
     @property

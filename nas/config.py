@@ -34,7 +34,9 @@ class SearchConfig(Settings):
     strategy: str = Field(default="evolution", description="random, evolution, reinforce, optuna:tpe, ...")
     strategy_options: dict[str, Any] = Field(default={}, description="options of the strategy")
     trials: int | None = Field(
-        default=None, ge=1, description="networks to evaluate in the search, before scaling; None: until the budget ends"
+        default=None,
+        ge=1,
+        description="networks to evaluate in the search, before scaling; None: until the budget ends",
     )
     budget: str | None = Field(default=None, description="wall-clock limit of the whole run, such as 10m; None: none")
     seed: int = Field(default=0, ge=0, le=2**31 - 1, description="of the strategy and of every metric")
@@ -73,7 +75,7 @@ class SearchConfig(Settings):
     @property
     def worker_count(self) -> int:
         """Worker processes, one per core where the configuration leaves it open."""
-        return self.workers or available_cores()
+        return 1 if self.executor == "inline" else self.workers or available_cores()
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -107,7 +109,7 @@ class SearchConfig(Settings):
         )
 
     def make_metrics(self) -> dict[str, Metric]:
-        """Return every metric of the search: objectives, constraints, and `params` and `macs`, which are always kept."""
+        """Return every metric of the search: those of objectives and constraints, and always `params` and `macs`."""
         names = [objective.metric for objective in self.objectives]
         names += [constraint.metric for constraint in self.constraints] + ["params", "macs"]
         return {name: self.make_metric(name) for name in dict.fromkeys(names)}

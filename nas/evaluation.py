@@ -23,7 +23,10 @@ class Evaluator:
     """
 
     def __init__(
-        self, metrics: Mapping[str, Metric], executor: Executor, known: Mapping[Architecture, Measurements] | None = None
+        self,
+        metrics: Mapping[str, Metric],
+        executor: Executor,
+        known: Mapping[Architecture, Measurements] | None = None,
     ) -> None:
         self.metrics = dict(metrics)
         self._executor = executor

@@ -44,7 +44,7 @@ class Journal:
         """Return every trial of a phase."""
         import optuna
 
-        if phase not in [summary.study_name for summary in optuna.get_all_study_summaries(self._storage)]:
+        if phase not in optuna.get_all_study_names(self._storage):
             return []
         frozen = self._study(phase).get_trials(deepcopy=False)
         return [_thaw(trial, phase, self._problems[phase]) for trial in frozen]
@@ -63,19 +63,22 @@ class Journal:
 
         if phase not in self._studies:
             optuna.logging.set_verbosity(optuna.logging.ERROR)
-            objectives = self._problems[phase].objectives
-            study = optuna.create_study(
-                storage=self._storage,
-                study_name=phase,
-                directions=[objective.direction for objective in objectives],
-                load_if_exists=True,
-            )
-            if not study.metric_names:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # set_metric_names is marked experimental
-                    study.set_metric_names([objective.metric for objective in objectives])
-            self._studies[phase] = study
+            if phase in optuna.get_all_study_names(self._storage):
+                self._studies[phase] = optuna.load_study(storage=self._storage, study_name=phase)
+            else:
+                self._studies[phase] = self._create(phase)
         return self._studies[phase]
+
+    def _create(self, phase: Phase) -> optuna.Study:
+        import optuna
+
+        objectives = self._problems[phase].objectives
+        directions = [objective.direction for objective in objectives]
+        study = optuna.create_study(storage=self._storage, study_name=phase, directions=directions)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # set_metric_names is marked experimental
+            study.set_metric_names([objective.metric for objective in objectives])
+        return study
 
 
 def _freeze(trial: Trial, problem: Problem) -> optuna.trial.FrozenTrial:
@@ -86,11 +89,11 @@ def _freeze(trial: Trial, problem: Problem) -> optuna.trial.FrozenTrial:
     distributions: dict[str, BaseDistribution] = {}
     for dimension in problem.space.dimensions:
         if dimension.name in trial.architecture.choices:
-            values = dimension.choices
-            if isinstance(values, range):
-                distributions[dimension.name] = IntDistribution(values[0], values[-1])
+            choices = dimension.choices
+            if isinstance(choices, range):
+                distributions[dimension.name] = IntDistribution(choices[0], choices[-1])
             else:
-                distributions[dimension.name] = CategoricalDistribution(list(values))
+                distributions[dimension.name] = CategoricalDistribution(list(choices))
     measured = {name: _plain(measurement) for name, measurement in trial.measurements.items()}
     state, values, constraints = optuna.trial.TrialState.FAIL, None, None
     if trial.failure is None:

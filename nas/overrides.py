@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,7 +32,14 @@ def parse_overrides(texts: Sequence[str]) -> dict[str, Any]:
             if not isinstance(place, dict):
                 raise NasError(f"set={text!r}: {step} is given a value elsewhere and cannot hold {steps[-1]}")
         try:
-            place[steps[-1]] = yaml.safe_load(value)
+            place[steps[-1]] = _number(yaml.safe_load(value))
         except yaml.YAMLError as error:
             raise NasError(f"set={text!r}: {value!r} cannot be read as a value") from error
     return nested
+
+
+def _number(value: Any) -> Any:
+    """Return a text such as 1e-5, which YAML takes for text because it wants 1.0e-5, as the number it is."""
+    if isinstance(value, str) and re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", value):
+        return float(value)
+    return value

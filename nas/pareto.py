@@ -76,10 +76,12 @@ def dense_ranks(values: Sequence[float]) -> list[int]:
 
 
 def best_index(scores: Scores) -> int:
-    """Return the point to take when one must be taken: the lowest sum of dense ranks on the front, first on ties."""
+    """Return the point to take when one must be taken: on the front, nearest to the best value of every axis.
+
+    Axes are scaled to [0, 1] over the front; of equally near points the first is taken.
+    """
     candidates = front(scores)
-    sums = [0] * len(candidates)
-    for axis in range(len(scores[0])):
-        for position, rank in enumerate(dense_ranks([scores[i][axis] for i in candidates])):
-            sums[position] += rank
-    return candidates[sums.index(min(sums))]
+    points = np.asarray([scores[index] for index in candidates], dtype=float)
+    span = points.max(axis=0) - points.min(axis=0)
+    missing = (points.max(axis=0) - points) / np.where(span > 0, span, 1.0)
+    return candidates[int(np.linalg.norm(missing, axis=1).argmin())]

@@ -13,7 +13,7 @@ from nas.trial import Trial
 from searchspaces import Architecture, NasError, SearchSpace
 
 MAX_TRIES = 2000  # draws before a constraint counts as one that nobody can meet
-MAX_REPEATS = 200  # networks seen before, drawn in a row, before the space counts as exhausted
+MAX_REPEATS = 2000  # networks seen before, drawn in a row, before the space counts as exhausted
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class Problem:
         return leader
 
     def best(self, trials: Sequence[Trial]) -> Trial | None:
-        """Return the trial to take when one must be taken: lowest sum of ranks on the front; None without any."""
+        """Return the trial to take when one must be taken, the most balanced of the front; None without any."""
         candidates = self.front(trials)
         if not candidates:
             return None

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from evaluators import parse_settings
 from nas.config import SearchConfig, differing_key, read_yaml, versions, write_config
 from nas.journal import Journal
 from nas.trial import Trial
 from searchspaces import Architecture, NasError, get_space
-from evaluators import parse_settings
 
 
 class RunDirectory:
@@ -27,17 +28,16 @@ class RunDirectory:
         self.path = path
         self.config = config
         self._journal: Journal | None = None
-        self._lock: Any = None
 
     @classmethod
     def create(cls, path: str | Path, config: SearchConfig) -> RunDirectory:
         """Return a new run; the folder is made.
 
         Raises:
-            NasError: if the folder holds a run already, or something else, or cannot be made.
+            NasError: if the folder holds a run with trials already, or something else, or cannot be made.
         """
         path = Path(path)
-        if (path / "config.yaml").exists():
+        if (path / "config.yaml").exists() and not _is_unused(path):
             there = cls.open(path).config
             if key := differing_key(there, config):
                 raise NasError(
@@ -47,7 +47,7 @@ class RunDirectory:
             raise NasError(f"out={str(path)!r} holds this very run already; continue it with: nas resume {path}")
         try:
             path.mkdir(parents=True, exist_ok=True)
-            occupied = any(path.iterdir())
+            occupied = any(path.iterdir()) and not (path / "config.yaml").exists()
         except OSError as error:
             raise NasError(f"out={str(path)!r} cannot be made: {error.strerror}") from error
         if occupied:
@@ -70,17 +70,23 @@ class RunDirectory:
         except NasError as error:
             raise NasError(f"{path / 'config.yaml'}: {str(error).removeprefix(f'{path}/config.yaml: ')}") from error
 
-    def lock(self) -> None:
-        """Claim the run for this process, until it ends.
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Claim the run for this process while the context lasts; the claim dies with the process.
 
         Raises:
-            NasError: if another process searches in it.
+            NasError: if another process searches in it, or the folder cannot be written.
         """
-        self._lock = open(self.path / ".lock", "w")  # noqa: SIM115  # held until the process ends
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            file = open(self.path / ".lock", "w")  # noqa: SIM115  # closed below
         except OSError as error:
-            raise NasError(f"{self.path} is being searched by another process; wait for it or end it") from error
+            raise NasError(f"{self.path}: cannot be written: {error.strerror}") from error
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise NasError(f"{self.path} is being searched by another process; wait for it or end it") from error
+            yield
 
     @property
     def journal(self) -> Journal:
@@ -140,3 +146,9 @@ class RunDirectory:
             architecture.write(folder / file)
         for stale in set(os.listdir(folder)) - {file for file, _ in files}:
             (folder / stale).unlink()
+
+
+def _is_unused(path: Path) -> bool:
+    """Whether a run ended before its first trial, for a bound nobody can meet, say."""
+    journal = path / "trials.journal"
+    return not journal.exists() or journal.stat().st_size == 0

@@ -76,6 +76,7 @@ class Study:
 
         Raises:
             NasError: if no network met every constraint.
+            KeyboardInterrupt: if it was interrupted before there was any network to return.
         """
         stopped = None
         try:
@@ -83,6 +84,8 @@ class Study:
             if self.config.scales and not self._out_of_time():
                 self._scale()
         except KeyboardInterrupt:
+            if self.config.problem("search").best(self.trials) is None:
+                raise
             stopped = "interrupted"
         if stopped is None and self._out_of_time():
             stopped = f"the budget of {self.config.budget} is spent"

@@ -20,6 +20,6 @@ def unknown_name(kind: str, name: object, known: Iterable[str]) -> NasError:
     "unknown space 'asvitt'; did you mean 'asvit'? Known: asvit, t2t"
     """
     names = sorted(known)
-    close = difflib.get_close_matches(str(name), names, n=3, cutoff=0.6)
+    close = difflib.get_close_matches(str(name), names, n=3, cutoff=0.5)
     hint = f"; did you mean {' or '.join(repr(match) for match in close)}?" if close else "."
     return NasError(f"unknown {kind} {name!r}{hint} Known: {', '.join(names) or 'none'}")

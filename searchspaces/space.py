@@ -6,7 +6,6 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-
 from searchspaces.architecture import Architecture
 from searchspaces.dimension import Dimension, Value
 from searchspaces.errors import NasError, unknown_name
@@ -121,7 +120,9 @@ class SearchSpace:
             ("num_classes", num_classes, 1, 1_000_000),
         ):
             if type(value) is not int or not least <= value <= most:
-                raise NasError(f"{name}={value!r} cannot be taken by {self.name}; give an integer from {least} to {most}")
+                raise NasError(
+                    f"{name}={value!r} cannot be taken by {self.name}; give an integer from {least} to {most}"
+                )
         return Architecture(self.name, self.canonical(choices), image_size, in_channels, num_classes)
 
     def active_dimensions(self, architecture: Architecture) -> list[Dimension]:

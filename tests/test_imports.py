@@ -37,6 +37,7 @@ def test_imports_go_one_way(package):
 
 @pytest.mark.parametrize("module", ["nas.cli", "searchspaces", "evaluators", "hardware", "nas.config"])
 def test_starts_without_heavy_libraries(module):
-    code = f"import sys, {module}; print(*(m for m in ('torch', 'ray', 'timm', 'optuna', 'matplotlib') if m in sys.modules))"
+    heavy = ("torch", "ray", "timm", "optuna", "matplotlib")
+    code = f"import sys, {module}; print(*(m for m in {heavy} if m in sys.modules))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == ""

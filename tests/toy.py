@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import time
@@ -35,7 +36,7 @@ class ToySpace(SearchSpace):
             def __init__(self, widths, inputs, classes):
                 super().__init__()
                 sizes = [inputs, *widths]
-                self.body = nn.Sequential(*(nn.Linear(a, b) for a, b in zip(sizes, sizes[1:], strict=False)))
+                self.body = nn.Sequential(*(nn.Linear(a, b) for a, b in itertools.pairwise(sizes)))
                 self.head = nn.Linear(sizes[-1], classes)
 
             def forward_features(self, x):

@@ -25,7 +25,9 @@ def spaces(
         if as_json:
             print_json([{key: row[key] for key in ("name", "size", "published")} for row in rows])
         else:
-            shown = [(row["name"], f"{row['size']:,}", len(row["dimensions"]), ", ".join(row["published"])) for row in rows]
+            shown = [
+                (row["name"], f"{row['size']:,}", len(row["dimensions"]), ", ".join(row["published"])) for row in rows
+            ]
             print_table(("space", "networks", "dimensions", "published networks"), shown)
         return
     space = _space(get_space(name))
@@ -33,7 +35,13 @@ def spaces(
         print_json(space)
         return
     dimensions = [
-        (d["name"], d["allowed"], d["active_when"] or "always", "" if d["searched"] else f"set, {d['default']}", d["meaning"])
+        (
+            d["name"],
+            d["allowed"],
+            d["active_when"] or "always",
+            "" if d["searched"] else f"set, {d['default']}",
+            d["meaning"],
+        )
         for d in space["dimensions"]
     ]
     title = f"{name}: {space['size']:,} networks, images of {space['image_sizes'][0]} to {space['image_sizes'][1]} px"

@@ -48,7 +48,9 @@ def score(
                 values = {key: _plain(chosen[key], measurement) for key, measurement in found.items()}
                 print_json({"file": name, "space": network.space, "seed": seed, "metrics": values})
             for key, m in found.items():
-                rows.append((name, key, "-" if m.value is None else m.value, m.spread, len(m.repeats), m.seconds, m.failure))
+                rows.append(
+                    (name, key, "-" if m.value is None else m.value, m.spread, len(m.repeats), m.seconds, m.failure)
+                )
     if not as_json:
         print_table(("file", "metric", "value", "spread", "repeats", "CPU seconds", "failure"), rows)
     if failed:

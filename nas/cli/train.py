@@ -6,8 +6,8 @@ import re
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -55,7 +55,7 @@ def train(
         "device": device,
         "precision": precision,
     }
-    overrides = recipe_overrides(setting or ()) | {key: value for key, value in given.items() if value is not None}
+    overrides = parse_overrides(setting or ()) | {key: value for key, value in given.items() if value is not None}
 
     from evaluators.training import recipe_for
 
@@ -84,23 +84,6 @@ def train(
         print_json(result.to_dict())
     else:
         _print_table(result)
-
-
-def recipe_overrides(settings: Sequence[str]) -> dict[str, Any]:
-    """Return recipe keys and values of KEY=VALUE texts.
-
-    >>> recipe_overrides(["min_lr=1e-5", "precision=fp32"])
-    {'min_lr': 1e-05, 'precision': 'fp32'}
-
-    Raises:
-        NasError: a text that is not of this form.
-    """
-    values = parse_overrides(settings)
-    for key, value in values.items():
-        if isinstance(value, str):
-            with suppress(ValueError):
-                values[key] = float(value)  # YAML takes 1e-5 for text: it wants 1.0e-5
-    return values
 
 
 def default_directory(file: Path, data: str, seed: int) -> Path:

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 from evaluators import Measurement
 from nas.report.contents import Contents, proxy_width
-from nas.report.drawing import svg_drawing, svg_thumbnail
 from nas.report.markup import Markup, code, command, element, facts, folded, paragraph, plot, section, table, warning
 from nas.report.series import shape_text
+from nas.report.svg import svg_drawing, svg_thumbnail
 from nas.report.wording import NOTHING, plain, plural, quantity
 from nas.trial import Trial
 from searchspaces import Architecture, get_space
@@ -30,7 +30,8 @@ def winner_section(contents: Contents) -> Markup:
     if scaled and contents.seed is not None and (short := _notation(contents.seed.architecture)):
         pairs.append(("Scaled from", code(short)))
     rows = [_value_row(name, measurement) for name, measurement in winner.measurements.items()]
-    details = [facts(pairs), table(("metric", "value", "spread", "repeats"), rows, numeric=(1, 2, 3))]
+    columns = ("metric", "value", "spread", "repeats") if any(row[3] for row in rows) else ("metric", "value")
+    details = [facts(pairs), table(columns, [row[: len(columns)] for row in rows], numeric=(1, 2, 3))]
     if note := _proxy_note(contents, [winner]):
         details.append(note)
     details += _use(contents)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from nas.report.images import INK, plot_style
-from nas.report.wording import COUNTS, count, duration
+from nas.report.wording import COUNTS, duration
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,7 +43,7 @@ class Panel:
     Args:
         x, y: names of the axes; counts such as params get axes with prefixes.
         line: points joined by a line: the running best, or the front.
-        line_label: what that line is.
+        line_label: what that line is; empty where the points on it say so.
         failed: positions on the x axis of trials without a value.
         staircase: draw the line as a staircase.
         whole: whole numbers along x.
@@ -62,7 +62,7 @@ class Panel:
 
 def history(panels: Sequence[Panel]) -> Figure:
     """Draw one panel per objective of the search and per measure of the scaling, one below the other."""
-    return _stack(panels, height=2.2)
+    return _stack(panels, height=2.35 if len(panels) > 1 else 3.4)
 
 
 def scatter(panel: Panel) -> Figure:
@@ -104,11 +104,12 @@ def clock(seconds: Sequence[float], limit: float | None = None) -> Figure:
         axes.plot(range(1, len(seconds) + 1), [value / unit for value in seconds], color=_BLUE)
         if limit is not None:
             axes.axhline(limit / unit, color=_RED, linestyle="--", label="budget")
-            _legend(axes)
         axes.set_ylim(bottom=0)
         axes.set_xlabel("trials")
         axes.set_ylabel(name)
         axes.set_title("Wall clock")
+        if limit is not None:
+            _legend(axes)
         _whole_ticks(axes)
     return figure
 
@@ -147,10 +148,12 @@ def _stack(panels: Sequence[Panel], height: float) -> Figure:
 
 
 def _draw(panel: Panel, axes: Axes) -> None:
+    from matplotlib.ticker import EngFormatter
+
     if panel.line:
         xs, ys = zip(*panel.line, strict=True)
         style: Any = "steps-post" if panel.staircase else "default"
-        axes.plot(xs, ys, color=_ORANGE, linewidth=1.6, drawstyle=style, label=panel.line_label, zorder=2.5)
+        axes.plot(xs, ys, color=_ORANGE, linewidth=1.6, drawstyle=style, label=panel.line_label or "_", zorder=2.5)
     for kind, mark in _MARKS.items():
         if chosen := [point for point in panel.points if point.kind == kind]:
             axes.scatter([point.x for point in chosen], [point.y for point in chosen], **mark)
@@ -178,14 +181,16 @@ def _draw(panel: Panel, axes: Axes) -> None:
         _whole_ticks(axes)
     for name, axis in ((panel.x, axes.xaxis), (panel.y, axes.yaxis)):
         if name in COUNTS:
-            axis.set_major_formatter(lambda value, _: count(value, short=True))
+            axis.set_major_formatter(EngFormatter())
     if axes.get_legend_handles_labels()[0] and (len(panel.points) > 1 or panel.failed):
         _legend(axes)
 
 
 def _legend(axes: Axes) -> None:
-    """Put the legend at the right end of the title's line, where it hides nothing."""
-    axes.legend(loc="lower right", bbox_to_anchor=(1.02, 0.98), ncols=4, columnspacing=1.0, handletextpad=0.4)
+    """Put the legend between title and axes, where it hides nothing."""
+    place: Any = {"loc": "lower left", "bbox_to_anchor": (-0.01, 0.98), "borderaxespad": 0.2}
+    axes.legend(ncols=4, columnspacing=1.0, handletextpad=0.4, **place)
+    axes.set_title(axes.get_title(loc="left"), pad=20)
 
 
 def _scale(axes: Axes, values: Sequence[float]) -> None:

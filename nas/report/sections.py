@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from nas.report.contents import Contents
 from nas.report.findings import best_section, family_section, winner_section
 from nas.report.markup import Markup, code, element, facts, folded, paragraph, plot, section, table, warning
-from nas.report.wording import TIMES, duration, plain, plural, quantity
+from nas.report.wording import NOTHING, TIMES, duration, plain, plural, quantity
 
 _MOST_REASONS = 12
 
@@ -135,7 +135,9 @@ def _failures(contents: Contents) -> Markup:
         values = [trial.value(constraint.metric) for trial in measured]
         missed = [value for value in values if not constraint.holds(value)]
         if missed:
-            closest = quantity(constraint.metric, min(values, key=constraint.violation))
+            closest = NOTHING
+            if len(missed) == len(values):
+                closest = quantity(constraint.metric, min(values, key=constraint.violation))
             broken.append((str(constraint), f"{len(missed):,} of {len(measured):,}", closest))
     if broken:
         pieces.append(table(("constraint", "broken by", "closest value"), broken, numeric=(1, 2)))
@@ -146,7 +148,7 @@ def _failures(contents: Contents) -> Markup:
             pieces.append(paragraph(f"and {plural(more, 'reason')} more, in trials.journal.", note=True))
     if not pieces:
         return Markup("")
-    return section("Failures", *pieces)
+    return section("Failures" if contents.failures else "Broken constraints", *pieces)
 
 
 def _configuration(contents: Contents) -> Markup:

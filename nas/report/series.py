@@ -32,8 +32,8 @@ def pareto_panel(contents: Contents) -> Panel | None:
     if not points:
         return None
     line = sorted((point.x, point.y) for point in points if point.kind == "front") if len(others) == 1 else []
-    title = ", ".join(str(objective) for objective in (first, *others[:1]))
-    return Panel(title, across, first.metric, points, line, "front" if line else "")
+    title = f"{first}, {others[0]}" if others else f"{first.metric} against {across}"
+    return Panel(title, across, first.metric, points, line)
 
 
 def family_panels(contents: Contents) -> list[Panel]:
@@ -57,7 +57,7 @@ def family_panels(contents: Contents) -> list[Panel]:
         ]
         line = [(p.x, p.y) for p in points if p.kind == "accepted"]
         if points:
-            panels.append(Panel(str(objective), "params", objective.metric, points, line, "family" if line else ""))
+            panels.append(Panel(str(objective), "params", objective.metric, points, line))
     return panels
 
 
@@ -100,7 +100,7 @@ def _scale_panel(contents: Contents, objective: Objective) -> Panel:
     failed = [_step(trial) for trial in contents.scale if trial.failure is not None]
     title = f"Scaling: {objective}"
     across = "step" if contents.exact(objective.metric) else "step (values of narrow proxies)"
-    return Panel(title, across, objective.metric, points, line, "family" if line else "", failed, whole=True)
+    return Panel(title, across, objective.metric, points, line, failed=failed, whole=True)
 
 
 def _step(trial: Trial) -> float:

@@ -13,17 +13,17 @@ COUNTS = frozenset({"params", "macs"})
 _PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
-def count(value: float, short: bool = False) -> str:
-    """Return a count with a prefix, to three digits; `short` leaves zeros at the end out.
+def count(value: float) -> str:
+    """Return a count with a prefix, to three digits.
 
-    >>> count(4379764), count(1294533760), count(930), count(1.5e6, short=True)
-    ('4.38 M', '1.29 G', '930', '1.5 M')
+    >>> count(4379764), count(1294533760), count(930)
+    ('4.38 M', '1.29 G', '930')
     """
     for scale, prefix in _PREFIXES:
         if abs(value) >= scale * 0.9995:  # 999,600 is 1.00 M, not 1000 k
             scaled = value / scale
             digits = max(0, 2 - int(math.log10(max(1.0, abs(scaled) * 1.0005))))
-            return f"{scaled:.3g} {prefix}" if short else f"{scaled:.{digits}f} {prefix}"
+            return f"{scaled:.{digits}f} {prefix}"
     return f"{value:g}"
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+from pydantic import BaseModel
+
 from evaluators.settings import Settings, parse_settings
 from nas.problem import Problem
 from nas.trial import Trial
@@ -24,7 +26,7 @@ class Strategy:
 
     Settings: ClassVar[type[Settings]] = Settings
 
-    def __init__(self, problem: Problem, settings: Settings | None = None, seed: int = 0) -> None:
+    def __init__(self, problem: Problem, settings: BaseModel | None = None, seed: int = 0) -> None:
         self.problem = problem
         self.settings: Any = settings if settings is not None else self.Settings()
         self.seed = seed

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from evaluators.settings import Settings
 from nas.pareto import crowding, domination_ranks
@@ -39,7 +39,7 @@ class Evolution(Strategy):
 
     Settings = EvolutionSettings
 
-    def __init__(self, problem: Problem, settings: Settings | None = None, seed: int = 0) -> None:
+    def __init__(self, problem: Problem, settings: BaseModel | None = None, seed: int = 0) -> None:
         super().__init__(problem, settings, seed)
         self._rng = np.random.default_rng(seed)
         self._seen: set[Architecture] = set()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from evaluators.settings import Settings
 from nas.problem import Problem
@@ -39,7 +39,7 @@ class OptunaStrategy(Strategy):
     constant_liar: ClassVar[bool] = False
     tries: ClassVar[int] = 50
 
-    def __init__(self, problem: Problem, settings: Settings | None = None, seed: int = 0) -> None:
+    def __init__(self, problem: Problem, settings: BaseModel | None = None, seed: int = 0) -> None:
         import optuna
 
         super().__init__(problem, settings, seed)
@@ -50,7 +50,9 @@ class OptunaStrategy(Strategy):
             try:
                 sampler = getattr(optuna.samplers, self.sampler_name)(**options)
             except (TypeError, ValueError) as error:
-                raise NasError(f"sampler={self.settings.sampler!r} is not taken by {self.sampler_name}: {error}") from error
+                raise NasError(
+                    f"sampler={self.settings.sampler!r} is not taken by {self.sampler_name}: {error}"
+                ) from error
         directions = [objective.direction for objective in problem.objectives]
         self._study = optuna.create_study(directions=directions, sampler=sampler)
         self._asked: list[optuna.Trial] = []
@@ -102,7 +104,7 @@ class OptunaStrategy(Strategy):
             if self._by_place(values):
                 choices[dimension.name] = values[trial.suggest_int(dimension.name, 0, len(values) - 1)]
             else:
-                choices[dimension.name] = trial.suggest_categorical(dimension.name, values)
+                choices[dimension.name] = cast(Value, trial.suggest_categorical(dimension.name, values))
         return self.problem.space.architecture(choices, **self.problem.sizes)
 
     def tell(self, trials: Sequence[Trial]) -> None:
@@ -158,7 +160,7 @@ class CmaEs(OptunaStrategy):
     sampler_name = "CmaEsSampler"
     ordered = True
 
-    def __init__(self, problem: Problem, settings: Settings | None = None, seed: int = 0) -> None:
+    def __init__(self, problem: Problem, settings: BaseModel | None = None, seed: int = 0) -> None:
         if len(problem.objectives) > 1:
             raise NasError("strategy='optuna:cmaes' takes one objective; use optuna:nsga2, optuna:tpe or evolution")
         super().__init__(problem, settings, seed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from evaluators.settings import Settings
 from nas.problem import Problem
@@ -23,7 +23,7 @@ class RandomSearch(Strategy):
 
     Settings = RandomSettings
 
-    def __init__(self, problem: Problem, settings: Settings | None = None, seed: int = 0) -> None:
+    def __init__(self, problem: Problem, settings: BaseModel | None = None, seed: int = 0) -> None:
         super().__init__(problem, settings, seed)
         self._rng = np.random.default_rng(seed)
         self._seen: set[Architecture] = set()

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from evaluators.settings import Settings
 from nas.problem import Problem
@@ -47,7 +47,7 @@ class Reinforce(Strategy):
 
     Settings = ReinforceSettings
 
-    def __init__(self, problem: Problem, settings: Settings | None = None, seed: int = 0) -> None:
+    def __init__(self, problem: Problem, settings: BaseModel | None = None, seed: int = 0) -> None:
         import torch
 
         super().__init__(problem, settings, seed)

@@ -52,6 +52,6 @@ def write_genotype(architecture: Architecture) -> str:
     for number in (1, 2, 3, 4):
         group = [choices[f"stage{number}.kernel"], choices.get(f"stage{number}.split", 1)]
         group.append(choices[f"stage{number}.expansion"])
-        groups.append(group + [choices[f"stage{number}.depth"]] if scaled else group)
+        groups.append([*group, choices[f"stage{number}.depth"]] if scaled else group)
     groups.append([choices["heads"], choices["width"]] if scaled else [choices["heads"]])
     return "|".join(",".join(str(value) for value in group) for group in groups)

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from searchspaces.architecture import Architecture
-from searchspaces.asvit.geometry import DEFAULT_WIDTH, HEAD_DIVISORS, authors_macs, stages
 from searchspaces.asvit.genotype import read_genotype, write_genotype
+from searchspaces.asvit.geometry import DEFAULT_WIDTH, HEAD_DIVISORS, authors_macs, stages
 from searchspaces.dimension import Dimension, Value
 from searchspaces.errors import NasError
 from searchspaces.space import SearchSpace, register_space

@@ -74,12 +74,18 @@ def test_workers_do_not_make_another_run():
         ({"metrics": {"length": {"point": 3}}}, "unknown key of length 'point'; did you mean 'points'"),
         ({"metrics": {"length": {"points": float("nan")}}}, "length.points=nan cannot be taken"),
         ({"metrics": {"lengthh": {}}}, "unknown metric 'lengthh'"),
-        ({"strategy_options": {"populaton": 3}}, "unknown key of strategy_options 'populaton'; did you mean 'population'"),
+        (
+            {"strategy_options": {"populaton": 3}},
+            "unknown key of strategy_options 'populaton'; did you mean 'population'",
+        ),
         ({"scaling": {"proxi_width": 3}}, "unknown key of scaling 'proxi_width'; did you mean 'proxy_width'"),
         ({"scale_to": "params>=3e6"}, "must be an upper bound on params or macs"),
         ({"scale_to": "30e6"}, "is not of the form METRIC<=NUMBER"),
         ({"scaling": {"stop_at": "params<=3e6"}}, "must be a lower bound"),
-        ({"space": "toy", "image_size": 8, "maximize": ["params"], "scale_to": "params<=3e6"}, "no width and depth to scale"),
+        (
+            {"space": "toy", "image_size": 8, "maximize": ["params"], "scale_to": "params<=3e6"},
+            "no width and depth to scale",
+        ),
         ({"space": "toy", "preset": "paper"}, "unknown preset of toy 'paper'"),
     ],
 )
@@ -102,6 +108,7 @@ def test_mistakes_in_the_file(tmp_path, text, message):
 
 def test_overrides():
     assert parse_overrides(["a.b=1", "a.c=x", "d=[1, 2]"]) == {"a": {"b": 1, "c": "x"}, "d": [1, 2]}
+    assert parse_overrides(["a=1e-5", "b=2E3", 'c=""']) == {"a": 1e-5, "b": 2e3, "c": ""}  # YAML alone: texts
     for text, message in (("a", "KEY=VALUE"), ("=3", "KEY=VALUE"), ("a.=3", "KEY=VALUE"), ("a=[", "cannot be read")):
         with pytest.raises(NasError, match=message):
             parse_overrides([text])

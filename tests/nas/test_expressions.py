@@ -17,7 +17,7 @@ def test_numbers(text, value):
 
 @pytest.mark.parametrize("text", ["", "x", "nan", "inf", "1e999", "1.2.3", "30 M", "1e", "--3"])
 def test_no_numbers(text):
-    with pytest.raises(NasError, match="here: .* is not a number"):
+    with pytest.raises(NasError, match=r"here: .* is not a number"):
         parse_number(text, "here")
 
 
@@ -47,7 +47,8 @@ def test_mistakes_in_constraints(text, message):
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("90s", 90), ("10m", 600), ("1h30m", 5400), ("2d", 172800), ("45", 45), ("1.5m", 90), ("5min", 300)]
+    ("text", "seconds"),
+    [("90s", 90), ("10m", 600), ("1h30m", 5400), ("2d", 172800), ("45", 45), ("1.5m", 90), ("5min", 300)],
 )
 def test_durations(text, seconds):
     assert parse_duration(text) == seconds

@@ -83,9 +83,7 @@ def test_windows_that_do_not_divide_the_map_attend_to_themselves_only():
     for rows in (slice(0, 3), slice(3, 6), slice(6, 7)):
         for columns in (slice(0, 3), slice(3, 6), slice(6, 7)):
             tokens = x[:, rows, columns].reshape(1, -1, 8)
-            q, k, v = (
-                t.reshape(1, -1, 2, 4).transpose(1, 2) for t in alone.qkv(tokens).chunk(3, dim=-1)
-            )
+            q, k, v = (t.reshape(1, -1, 2, 4).transpose(1, 2) for t in alone.qkv(tokens).chunk(3, dim=-1))
             weights = (q @ k.transpose(-1, -2) / 2.0).softmax(-1)
             expected = alone.projection((weights @ v).transpose(1, 2).reshape(1, -1, 8))
             torch.testing.assert_close(out[:, rows, columns].reshape(1, -1, 8), expected, rtol=1e-5, atol=1e-6)

@@ -1,0 +1,6 @@
+"""`python -m nas`."""
+
+from nas.cli import main
+
+if __name__ == "__main__":
+    main()
