@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 class Journal:
     """Finished trials, each written whole or not at all, in the order they were asked for.
 
-    The file holds one Optuna study per phase, ``search`` and ``scale``. A line that a killed process left torn is
-    dropped, with a warning; nothing before it is touched.
+    The file holds one Optuna study per phase, ``search`` and ``scale``. Readers pass over a last line that is not
+    whole yet; whoever is to append calls `mend` first.
 
     Args:
         path: the file; created if it does not exist.
@@ -36,7 +36,6 @@ class Journal:
         self.path = path
         self._problems = problems
         self._studies: dict[str, optuna.Study] = {}
-        _mend(path)
         with _disk_errors(path):
             self._storage = _open_storage(path)
 
@@ -142,8 +141,8 @@ def _open_storage(path: Path) -> optuna.storages.BaseStorage:
     return JournalStorage(JournalFileBackend(str(path), lock_obj=KernelLock()))  # type: ignore[arg-type]
 
 
-def _mend(path: Path) -> None:
-    """Cut a torn last line off.
+def mend(path: Path) -> None:
+    """Cut off a last line that a killed process left torn, with a warning; only the one who may write does this.
 
     Raises:
         NasError: if a line before the last is damaged, which no kill can cause.
@@ -156,7 +155,7 @@ def _mend(path: Path) -> None:
         if line.endswith(b"\n") and _is_json(line):
             good += len(line)
         elif good + len(line) == len(content):
-            warnings.warn(f"{path}: the torn last line ({len(line)} bytes) was dropped", stacklevel=3)
+            warnings.warn(f"{path}: the torn last line ({len(line)} bytes) was dropped", stacklevel=2)
             os.truncate(path, good)
         else:
             raise NasError(f"{path}: line {number} is damaged; restore the file from a copy or start a new run")

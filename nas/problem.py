@@ -101,10 +101,14 @@ class Problem:
         return [t for t in trials if t.failure is None and self.total_violation(t) == 0.0]
 
     def front(self, trials: Sequence[Trial]) -> list[Trial]:
-        """Return the Pareto front of the feasible trials, each network once; with one objective its best trial."""
+        """Return the Pareto front of the feasible trials, each network once, best by the first objective first.
+
+        With one objective it is the first of the best trials alone.
+        """
         candidates = list({trial.architecture: trial for trial in reversed(self.feasible(trials))}.values())[::-1]
         scores = [self.scores(trial) or () for trial in candidates]
-        best = [candidates[index] for index in front(scores)]
+        order = sorted(front(scores), key=lambda index: [-score for score in scores[index]])
+        best = [candidates[index] for index in order]
         return best[:1] if len(self.objectives) == 1 else best
 
     def leader(self, leader: Trial | None, trial: Trial) -> Trial | None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from evaluators import parse_settings
 from nas.config import SearchConfig, differing_key, read_yaml, versions, write_config
-from nas.journal import Journal
+from nas.journal import Journal, mend
 from nas.trial import Trial
 from searchspaces import Architecture, NasError, get_space
 
@@ -74,6 +74,8 @@ class RunDirectory:
     def locked(self) -> Iterator[None]:
         """Claim the run for this process while the context lasts; the claim dies with the process.
 
+        A journal line torn by a kill is dropped, with a warning.
+
         Raises:
             NasError: if another process searches in it, or the folder cannot be written.
         """
@@ -86,6 +88,7 @@ class RunDirectory:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 raise NasError(f"{self.path} is being searched by another process; wait for it or end it") from error
+            mend(self.path / "trials.journal")
             yield
 
     @property

@@ -9,7 +9,7 @@ from optuna.storages.journal import JournalFileBackend
 
 from evaluators import Measurement
 from nas.expressions import Objective, parse_constraint
-from nas.journal import Journal
+from nas.journal import Journal, mend
 from nas.problem import Problem
 from nas.trial import Trial
 from searchspaces import NasError, get_space
@@ -70,8 +70,10 @@ def test_a_torn_last_line_is_dropped_with_a_warning(tmp_path, cut):
         journal.append(trial(i))
     content = path.read_bytes()
     path.write_bytes(content[:-cut])
-    with pytest.warns(UserWarning, match="the torn last line .* was dropped"):
-        again = Journal(path, PROBLEMS)
+    assert Journal(path, PROBLEMS).read("search") == [trial(0), trial(1)]
+    with pytest.warns(UserWarning, match=r"the torn last line .* was dropped"):
+        mend(path)
+    again = Journal(path, PROBLEMS)
     assert again.read("search") == [trial(0), trial(1)]
     again.append(trial(2))
     assert path.read_bytes().count(b"\n") == content.count(b"\n")
@@ -86,7 +88,7 @@ def test_damage_in_the_middle_is_an_error(tmp_path):
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join([*lines[:-2], b"garbage\n", lines[-1]]))
     with pytest.raises(NasError, match="line 4 is damaged"):
-        Journal(path, PROBLEMS)
+        mend(path)
 
 
 def test_a_full_disk_is_one_sentence_and_loses_nothing(tmp_path, monkeypatch):

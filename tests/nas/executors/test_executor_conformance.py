@@ -4,9 +4,11 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
+import toy
 
 from evaluators import get_metric
 from nas.executors import Evaluation, make_executor
@@ -90,7 +92,7 @@ if __name__ == "__main__":
     print(*[p.pid for p in executor._pool._processes.values()], flush=True)
     os.kill(os.getpid(), 9)
 """
-    tests = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
+    tests = str(Path(toy.__file__).parent)
     out = subprocess.run(
         [sys.executable, "-c", code.format(tests=tests)], stdout=subprocess.PIPE, text=True, check=False
     )
