@@ -1,6 +1,5 @@
 """What every executor must do; a new executor joins by its name."""
 
-import os
 import subprocess
 import sys
 import time
