@@ -25,7 +25,7 @@ _ASVIT_QUICK = {
     "image_size": 224,
     "maximize": ["length"],
     "metrics": {"length": {"repeats": 3, "image_size": 64}, "ntk": {"repeats": 3, "image_size": 64}},
-    "scale_to": "params<=10e6",
+    "scale_to": "params<=5e6",
 }
 _PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "quick": {"asvit": _ASVIT_QUICK, "": {"strategy": "evolution", "trials": 300, "maximize": ["length"]}},

@@ -54,7 +54,10 @@ class SearchProgress(Observer):
     def trial(self, trial: Trial, best: Trial | None, replayed: bool) -> None:
         """Advance."""
         self._done += 1
-        self._computed += not replayed
+        if not replayed:
+            # Workers take seconds to start: rates count from the first result.
+            self._phase_started = self._phase_started if self._computed else time.monotonic()
+            self._computed += 1
         self._failures += trial.failure is not None
         note = self._note(best)
         if self._bar is not None:
@@ -65,7 +68,7 @@ class SearchProgress(Observer):
 
     def _note(self, best: Trial | None) -> str:
         seconds = max(time.monotonic() - self._phase_started, 1e-9)
-        notes = [f"{self._computed / seconds:.1f}/s"]
+        notes = [f"{(self._computed - 1) / seconds:.1f}/s"] if self._computed > 1 else ["starting"]
         if best is not None:
             metric = self._config.objectives[0].metric if self._phase == "search" else "params"
             notes.append(f"best {metric}={format_value(best.value(metric))}")
@@ -78,8 +81,8 @@ class SearchProgress(Observer):
     def _seconds_left(self, seconds: float) -> float | None:
         """Return the time to the end of the phase, or of the budget where that is nearer."""
         found = []
-        if self._total is not None and self._computed:
-            found.append(seconds / self._computed * (self._total - self._done))
+        if self._total is not None and self._computed > 1:
+            found.append(seconds / (self._computed - 1) * (self._total - self._done))
         if self._config.budget_seconds is not None:
             found.append(max(0.0, self._config.budget_seconds - (time.monotonic() - self._started)))
         return min(found) if found else None
