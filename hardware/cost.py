@@ -41,8 +41,12 @@ def network_cost(architecture: Architecture) -> Cost:
     if parts is None:
         shape = (architecture.in_channels, architecture.image_size, architecture.image_size)
         return _trace_network(architecture, shape)
-    costs = [part_cost(part) for part in parts]
-    return Cost(sum(c.params for c in costs), sum(c.macs for c in costs), costs[-1].output_shape)
+    params, macs = 0, 0
+    for part in parts:
+        cost = part_cost(part)
+        params += cost.params
+        macs += cost.macs
+    return Cost(params, macs, cost.output_shape)
 
 
 @lru_cache(maxsize=65536)

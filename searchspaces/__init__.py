@@ -7,7 +7,7 @@ from searchspaces.part import Part
 from searchspaces.registry import Registry
 from searchspaces.space import SearchSpace, get_space, register_space, spaces
 
-from searchspaces import asvit  # isort: skip  # registers the space; needs the names above
+from searchspaces import asvit, vit_resnas  # isort: skip  # registers the spaces; needs the names above
 
 __all__ = [
     "Architecture",
@@ -22,5 +22,6 @@ __all__ = [
     "register_space",
     "spaces",
     "unknown_name",
+    "vit_resnas",
     "write_text",
 ]

@@ -8,6 +8,7 @@ import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -46,7 +47,12 @@ class Architecture:
         object.__setattr__(self, "provenance", MappingProxyType(dict(self.provenance)))
 
     def __hash__(self) -> int:
-        return hash(self.key)
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        sizes = (self.image_size, self.in_channels, self.num_classes)
+        return hash((self.space, frozenset(self.choices.items()), sizes))
 
     def __reduce__(self) -> tuple[Any, ...]:  # a mapping proxy does not travel to worker processes
         plain = (dict(self.choices), self.image_size, self.in_channels, self.num_classes, dict(self.provenance))

@@ -54,9 +54,11 @@ class Dimension:
         Raises:
             NasError: otherwise, naming the dimension, the value and the allowed values.
         """
-        for choice in self.choices if not isinstance(self.choices, range) else ():
-            if type(choice) is type(value) and choice == value:
-                return choice
-        if isinstance(self.choices, range) and type(value) is int and value in self.choices:
-            return value
+        if isinstance(self.choices, range):
+            if type(value) is int and value in self.choices:
+                return value
+        else:
+            for choice in self.choices:
+                if type(choice) is type(value) and choice == value:
+                    return choice
         raise NasError(f"{self.name}={value!r} is outside the space; choose one of {self.allowed()}")

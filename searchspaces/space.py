@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from searchspaces.architecture import Architecture
@@ -25,11 +26,13 @@ class SearchSpace:
         name: the word that selects the space.
         dimensions: the decisions in order; a condition refers to an earlier one.
         image_sizes: smallest and largest side of the input, pixels.
+        image_step: the side is a multiple of this, as the bounds are.
     """
 
     name: str
     dimensions: Sequence[Dimension]
     image_sizes: tuple[int, int] = (32, 4096)
+    image_step: int = 1
 
     # --- what a space may add -------------------------------------------------------------------------------
 
@@ -70,7 +73,7 @@ class SearchSpace:
 
     # --- one description per network ------------------------------------------------------------------------
 
-    @property
+    @cached_property
     def searched(self) -> list[Dimension]:
         """The dimensions strategies draw."""
         return [dimension for dimension in self.dimensions if dimension.searched]
@@ -98,8 +101,12 @@ class SearchSpace:
                 active[dimension.name] = dimension.default
             else:
                 raise NasError(f"the dimension {dimension.name!r} is missing; choose one of {dimension.allowed()}")
+        return self._without_defaults(active)
+
+    def _without_defaults(self, active: dict[str, Value]) -> dict[str, Value]:
+        """Return legal values of all active dimensions in canonical form, after a look at their combination."""
         self.check(active)
-        extras = [d for d in self.dimensions if not d.searched and d.name in active]
+        extras = [d for d in self._extras if d.name in active]
         if all(active[dimension.name] == dimension.default for dimension in extras):
             for dimension in extras:
                 del active[dimension.name]
@@ -113,25 +120,57 @@ class SearchSpace:
         Raises:
             NasError: for choices outside the space or sizes the space cannot take.
         """
+        sizes = {"image_size": image_size, "in_channels": in_channels, "num_classes": num_classes}
+        return self._sized(self.canonical(choices), sizes)
+
+    def _sized(self, choices: Mapping[str, Value], sizes: Mapping[str, int]) -> Architecture:
+        """Return the architecture of canonical choices after a look at its sizes."""
+        architecture = Architecture(self.name, choices, **sizes)
+        image_size, in_channels, num_classes = _sizes(architecture).values()
         low, high = self.image_sizes
+        step = self.image_step
         for name, value, least, most in (
             ("image_size", image_size, low, high),
             ("in_channels", in_channels, 1, 4096),
             ("num_classes", num_classes, 1, 1_000_000),
         ):
             if type(value) is not int or not least <= value <= most:
-                raise NasError(
-                    f"{name}={value!r} cannot be taken by {self.name}; give an integer from {least} to {most}"
-                )
-        return Architecture(self.name, self.canonical(choices), image_size, in_channels, num_classes)
+                kind = f"a multiple of {step}" if name == "image_size" and step > 1 else "an integer"
+                raise NasError(f"{name}={value!r} cannot be taken by {self.name}; give {kind} from {least} to {most}")
+        if step > 1 and image_size % step:
+            below = image_size // step * step
+            raise NasError(
+                f"image_size={image_size} cannot be taken by {self.name}; give a multiple of {step}, such as "
+                f"{below} or {below + step}"
+            )
+        return architecture
 
     def active_dimensions(self, architecture: Architecture) -> list[Dimension]:
         """Return the searched dimensions that exist in this architecture."""
         return [dimension for dimension in self.searched if dimension.name in architecture.choices]
 
-    @property
+    # The dimensions of a space never change, so what follows from them is worked out once.
+
+    @cached_property
     def _by_name(self) -> dict[str, Dimension]:
         return {dimension.name: dimension for dimension in self.dimensions}
+
+    @cached_property
+    def _extras(self) -> list[Dimension]:
+        return [dimension for dimension in self.dimensions if not dimension.searched]
+
+    @cached_property
+    def _plan(self) -> list[tuple[str, Dimension, Sequence[Value], int, str | None, tuple[Value, ...]]]:
+        """Name, dimension, choices, their number, and the condition, of each dimension: what drawing reads."""
+        return [
+            (d.name, d, d.choices, len(d.choices), *(d.active_when if d.active_when is not None else (None, ())))
+            for d in self.dimensions
+        ]
+
+    @cached_property
+    def _rewrites_choices(self) -> bool:
+        """Whether a subclass has a canonical form of its own, which values that are legal each must go through."""
+        return (type(self).canonical, type(self).architecture) != (SearchSpace.canonical, SearchSpace.architecture)
 
     # --- counting and listing -------------------------------------------------------------------------------
 
@@ -185,13 +224,14 @@ class SearchSpace:
         if not 0.0 < probability <= 1.0:
             raise NasError(f"probability={probability!r} must lie in (0, 1]")
         kept: dict[str, Value] = {}
-        for dimension in self.dimensions:
+        numbers = rng.random(2 * len(self.dimensions)).tolist()
+        for dimension, redraw, number in zip(self.dimensions, numbers[::2], numbers[1::2], strict=True):
             if dimension.name not in architecture.choices:
                 continue
             current = architecture.choices[dimension.name]
-            if dimension.searched and rng.random() < probability:
+            if dimension.searched and redraw < probability:
                 others = [choice for choice in dimension.choices if choice != current]
-                current = others[rng.integers(len(others))] if others else current
+                current = others[int(number * len(others))] if others else current
             kept[dimension.name] = current
         return self._complete(kept, rng, _sizes(architecture))
 
@@ -201,11 +241,11 @@ class SearchSpace:
         A decision only one parent has comes from that parent, and one that neither has is drawn.
         """
         chosen: dict[str, Value] = {}
-        for dimension in self.dimensions:
-            first, second = (a, b) if rng.random() < 0.5 else (b, a)
+        for name, number in zip(self._by_name, rng.random(len(self.dimensions)).tolist(), strict=True):
+            first, second = (a, b) if number < 0.5 else (b, a)
             for parent in (first, second):
-                if dimension.name in parent.choices:
-                    chosen[dimension.name] = parent.choices[dimension.name]
+                if name in parent.choices:
+                    chosen[name] = parent.choices[name]
                     break
         return self._complete(chosen, rng, _sizes(a))
 
@@ -238,16 +278,21 @@ class SearchSpace:
         self, known: Mapping[str, Value], rng: np.random.Generator | None, sizes: dict[str, int]
     ) -> Architecture:
         """Return the network with the known decisions where they are active; the others drawn, or smallest."""
+        # One call for all numbers: it takes less time than two single ones. floor(u * n) < n for every double u < 1.
+        numbers = rng.random(len(self.dimensions)).tolist() if rng is not None else [0.0] * len(self.dimensions)
         choices: dict[str, Value] = {}
-        for dimension in self.dimensions:
-            if not dimension.is_active(choices):
+        for (name, dimension, values, count, other, active), number in zip(self._plan, numbers, strict=True):
+            if other is not None and (other not in choices or choices[other] not in active):
                 continue
-            if dimension.name in known:
-                choices[dimension.name] = known[dimension.name]
-            elif dimension.searched:
-                drawn = 0 if rng is None else int(rng.integers(len(dimension.choices)))
-                choices[dimension.name] = dimension.choices[drawn]
-        return self.architecture(choices, **sizes)
+            if name in known:
+                choices[name] = dimension.check(known[name])
+            elif dimension.default is not None:
+                choices[name] = dimension.default
+            else:
+                choices[name] = values[int(number * count)]
+        if self._rewrites_choices:
+            return self.architecture(choices, **sizes)
+        return self._sized(self._without_defaults(choices), sizes)
 
 
 def _sizes(architecture: Architecture) -> dict[str, int]:

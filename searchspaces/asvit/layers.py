@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from searchspaces.asvit.geometry import STEM_STRIDE
+from searchspaces.layers import QkvLinear
 
 
 class Stem(nn.Module):
@@ -46,7 +47,7 @@ class WindowAttention(nn.Module):
         self.heads = heads
         self.window = window
         inner = dim // heads * heads
-        self.qkv = nn.Linear(dim, 3 * inner)
+        self.qkv = QkvLinear(dim, 3 * inner)
         self.projection = nn.Linear(inner, dim)
 
     def forward(self, x: Tensor) -> Tensor:

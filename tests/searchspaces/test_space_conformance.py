@@ -9,8 +9,16 @@ from hypothesis import strategies as st
 from hardware import network_cost
 from searchspaces import Architecture, NasError, get_space
 
-SPACES = ["asvit", "toy"]
-SIZES = {"asvit": 32, "toy": 8}
+SIZES = {
+    "asvit": 32,
+    "toy": 8,
+    "vit_resnas_cifar": 32,
+    "vit_resnas_digits": 32,
+    "vit_resnas_reference": 56,
+    "vit_resnas_small": 56,
+    "vit_resnas_tiny": 56,
+}
+SPACES = list(SIZES)
 seeds = st.integers(0, 2**32 - 1)
 
 

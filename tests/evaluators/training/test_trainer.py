@@ -258,9 +258,7 @@ def test_a_few_epochs_learn_most_digits(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [0, 1, 2])
-@pytest.mark.parametrize("genotype", ["8,2,3|4,1,2|4,1,4|4,1,6|32", "8,2,3,2|4,1,2,1|4,1,4,2|4,1,6,1|32,44"])
-def test_the_digits_recipe_reaches_97_percent(tmp_path, genotype, seed):
-    architecture = get_space("asvit").architecture(read_genotype(genotype))
-    result = train(architecture, "digits", tmp_path, recipe_for("digits", {"seed": seed}))
+def test_the_digits_recipe_reaches_97_percent(tmp_path):
+    seed_topology = get_space("asvit").architecture(read_genotype("8,2,3|4,1,2|4,1,4|4,1,6|32"))
+    result = train(seed_topology, "digits", tmp_path, recipe_for("digits", {"threads": 1}))
     assert result.test_accuracy >= 0.97
