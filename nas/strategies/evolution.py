@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -12,8 +12,11 @@ from evaluators.settings import Settings
 from nas.pareto import crowding, domination_ranks
 from nas.problem import Problem
 from nas.strategies.base import Strategy, register_strategy
+from nas.strategies.shrinking import draw_shrunk, with_band
 from nas.trial import Trial
 from searchspaces import Architecture
+
+SAME_PARENTS = 100  # children of the same parents, in a row, that may break a bound or be known already
 
 
 class EvolutionSettings(Settings):
@@ -28,6 +31,15 @@ class EvolutionSettings(Settings):
     tournament_size: int = Field(default=4, ge=2, description="contestants of a tournament, drawn from all history")
     mutation_probability: float = Field(default=0.2, gt=0, le=1, description="odds of redrawing each decision")
     crossover_fraction: float = Field(default=0.5, ge=0, le=1, description="share of children of two parents")
+    mutate_crossovers: bool = Field(default=True, description="whether children of two parents are mutated as well")
+    band: float = Field(
+        default=0.0, ge=0, le=1, description="every network uses at least this share of the first upper bound"
+    )
+    shrink: list[str] = Field(
+        default=[],
+        description="last words of the decisions that go down one choice at a time, from the largest, to bring a first "
+        "network under the bound; empty: the first generation is drawn uniformly",
+    )
 
 
 @register_strategy("evolution")
@@ -41,6 +53,8 @@ class Evolution(Strategy):
 
     def __init__(self, problem: Problem, settings: BaseModel | None = None, seed: int = 0) -> None:
         super().__init__(problem, settings, seed)
+        if self.settings.band:
+            self.problem = with_band(problem, self.settings.band)
         self._rng = np.random.default_rng(seed)
         self._seen: set[Architecture] = set()
         self._history: list[Trial] = []
@@ -53,12 +67,13 @@ class Evolution(Strategy):
 
     def ask(self, n: int) -> list[Architecture]:
         """Return up to `n` new networks: drawn uniformly at first, children of ranked parents afterwards."""
-        propose = self._child if self._ranked else lambda: self.problem.sample(self._rng)
         found: list[Architecture] = []
-        for _ in range(n):
+        for index in range(n):
+            crossed = index < round(self.settings.crossover_fraction * n)
+            propose = self._children(crossed) if self._ranked else self._first
             architecture = self.problem.draw_new(propose, self._seen)
             if architecture is None:  # the neighbourhood of the parents is used up: fresh blood
-                architecture = self.problem.draw_new(lambda: self.problem.sample(self._rng), self._seen)
+                architecture = self.problem.draw_new(self._first, self._seen)
             if architecture is None:
                 break
             found.append(architecture)
@@ -69,12 +84,27 @@ class Evolution(Strategy):
         self._history.extend(trials)
         self._ranked = rank(self.problem, self._history)
 
-    def _child(self) -> Architecture:
+    def _first(self) -> Architecture:
+        if self.settings.shrink:
+            return draw_shrunk(self.problem, self._rng, self.settings.band, self.settings.shrink)
+        return self.problem.sample(self._rng)
+
+    def _children(self, crossed: bool) -> Callable[[], Architecture]:
+        """Return a source of children of the same parents; other parents after `SAME_PARENTS` that were refused."""
         space, settings = self.problem.space, self.settings
-        if self._rng.random() < settings.crossover_fraction:
-            child = space.crossover(self._parent(), self._parent(), self._rng)
-            return space.mutate(child, self._rng, settings.mutation_probability)
-        return space.mutate(self._parent(), self._rng, settings.mutation_probability)
+        tries, parents = 0, (self._parent(), self._parent())
+
+        def child() -> Architecture:
+            nonlocal tries, parents
+            tries += 1
+            if tries % SAME_PARENTS == 0:
+                parents = (self._parent(), self._parent())
+            born = space.crossover(*parents, self._rng) if crossed else parents[0]
+            if crossed and not settings.mutate_crossovers:
+                return born
+            return space.mutate(born, self._rng, settings.mutation_probability)
+
+        return child
 
     def _parent(self) -> Architecture:
         if self.settings.selection == "top":
