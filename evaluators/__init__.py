@@ -12,6 +12,7 @@ from evaluators.metric import (
 from evaluators.settings import Settings, parse_settings
 
 from evaluators import cost, proxies  # isort: skip  # register their metrics; need the names above
+from evaluators.supernet import metric as supernet_metric  # isort: skip
 
 __all__ = [
     "Measurement",
@@ -25,4 +26,5 @@ __all__ = [
     "parse_settings",
     "proxies",
     "register_metric",
+    "supernet_metric",
 ]

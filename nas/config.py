@@ -12,6 +12,7 @@ import yaml
 from pydantic import Field
 
 from evaluators import Metric, Settings, get_metric, metrics, parse_settings
+from evaluators.supernet import supernet_recipe_for
 from nas import __version__
 from nas.executors import available_cores, executors
 from nas.expressions import Constraint, Objective, parse_constraint, parse_duration
@@ -50,6 +51,12 @@ class SearchConfig(Settings):
     minimize: list[str] = Field(default=[], description="metrics to minimise")
     constraint: list[str] = Field(default=[], description="bounds on every network, such as params<=30e6")
     metrics: dict[str, dict[str, Any]] = Field(default={}, description="metric name to its settings")
+    data: str | None = Field(default=None, description="data set the networks are for; their sizes follow from it")
+    data_dir: str | None = Field(default=None, description="folder of the data")
+    supernet: str | None = Field(
+        default=None, description="directory of a trained super-network; None: one is trained in the run, where needed"
+    )
+    supernet_recipe: dict[str, Any] = Field(default={}, description="keys of the super-network's recipe")
     no_scale: bool = Field(default=False, description="stop after the search; do not scale the winner")
     scale_to: str | None = Field(default=None, description="bound up to which the winner is scaled")
     scaling: dict[str, Any] = Field(default={}, description="settings of the scaling")
@@ -88,6 +95,11 @@ class SearchConfig(Settings):
         return parse_settings(ScalingSettings, self.scaling, "scaling")
 
     @property
+    def needs_supernet(self) -> bool:
+        """Whether a metric of the search reads a super-network."""
+        return any("checkpoint" in metric.Settings.model_fields for metric in self.make_metrics().values())
+
+    @property
     def scales(self) -> bool:
         """Whether the winner is scaled."""
         return not self.no_scale and self.scale_to is not None
@@ -115,10 +127,17 @@ class SearchConfig(Settings):
         return {name: self.make_metric(name) for name in dict.fromkeys(names)}
 
     def make_metric(self, name: str, **overrides: Any) -> Metric:
-        """Return one metric with the settings of this search; its seed is the search's unless set."""
+        """Return one metric with its settings; seed, data and super-network are those of the search unless set."""
         settings = dict(self.metrics.get(name, {}))
-        if "seed" in metrics.get(name).Settings.model_fields:
-            settings.setdefault("seed", self.seed)
+        of_the_search = {
+            "seed": self.seed,
+            "data": self.data,
+            "data_dir": self.data_dir,
+            "checkpoint": self.supernet,
+        }
+        for key, value in of_the_search.items():
+            if key in metrics.get(name).Settings.model_fields and value is not None:
+                settings.setdefault(key, value)
         return get_metric(name, {**settings, **overrides})
 
     def check(self) -> SearchConfig:
@@ -140,6 +159,10 @@ class SearchConfig(Settings):
         if twice := sorted({name for name in named if named.count(name) > 1}):
             raise NasError(f"the metric {twice[0]!r} is an objective twice; name each one once")
         self.make_metrics()
+        if self.needs_supernet:
+            if self.data is None:
+                raise NasError("a super-network needs images; give --data digits, or --data NAME --data-dir FOLDER")
+            supernet_recipe_for(self.data, self.supernet_recipe)
         if self.trials is None and self.budget_seconds is None:
             raise NasError("the search would never end; give --trials N or --budget TIME")
         if self.scales:
@@ -176,7 +199,23 @@ def resolve(flags: Mapping[str, Any], file: str | Path | None = None) -> SearchC
     if values.get("strategy", base.get("strategy")) != base.get("strategy"):
         base = {key: value for key, value in base.items() if key != "strategy_options"}
     merged = merge(base, values)
+    if merged.get("data") is not None:
+        merged = {**_sizes_of_data(merged), **merged}
     return parse_settings(SearchConfig, merged).check()
+
+
+def _sizes_of_data(values: Mapping[str, Any]) -> dict[str, int]:
+    """Return image size, channels and classes of the data set that the configuration names."""
+    from evaluators.training.data import load_data
+
+    wanted = {"image_size": values["image_size"]} if "image_size" in values else {}
+    recipe = supernet_recipe_for(str(values["data"]), {**values.get("supernet_recipe", {}), **wanted})
+    splits = load_data(str(values["data"]), values.get("data_dir"), recipe.for_training())
+    return {
+        "image_size": splits.image_size,
+        "in_channels": splits.in_channels,
+        "num_classes": splits.num_classes,
+    }
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -35,6 +35,19 @@ class Problem:
     static_value: Callable[[str, Architecture], float] | None = None
     max_tries: int = MAX_TRIES
 
+    def require_reachable(self) -> None:
+        """Check that the smallest network of the space meets every upper bound on a static metric.
+
+        Raises:
+            NasError: if it does not, with the value it has.
+        """
+        for constraint, value in self.violations(self.space.smallest(**self.sizes)).items():
+            if constraint.comparison == "<=":
+                raise NasError(
+                    f"constraint={str(constraint)!r} can be met by none of {self.space.name}: its smallest network has "
+                    f"{constraint.metric}={value:g}"
+                )
+
     def violations(self, architecture: Architecture) -> dict[Constraint, float]:
         """Return the value of each static constraint that the architecture breaks."""
         broken = {}

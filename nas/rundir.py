@@ -21,11 +21,13 @@ class RunDirectory:
 
     Files: ``config.yaml`` the resolved configuration with versions; ``trials.journal`` every trial; ``best.json`` the
     winner; ``seed.json`` the seed topology it was scaled from; ``pareto/`` the front of the search; ``family/`` one
-    network per accepted step of the scaling; ``report.html`` and ``plots/``.
+    network per accepted step of the scaling; ``supernet/`` where one was trained; ``report.html`` and ``plots/``.
     """
 
     def __init__(self, path: Path, config: SearchConfig) -> None:
         self.path = path
+        if config.needs_supernet and config.supernet is None:
+            config = config.model_copy(update={"supernet": str(path / "supernet")})
         self.config = config
         self._journal: Journal | None = None
 
@@ -39,7 +41,7 @@ class RunDirectory:
         path = Path(path)
         if (path / "config.yaml").exists() and not _is_unused(path):
             there = cls.open(path).config
-            if key := differing_key(there, config):
+            if key := differing_key(there, cls(path, config).config):
                 raise NasError(
                     f"out={str(path)!r} belongs to another configuration: {key}={getattr(there, key)!r} there, "
                     f"{getattr(config, key)!r} here; give another --out"

@@ -112,6 +112,7 @@ class Study:
     def _search(self) -> None:
         config = self.config
         problem = config.problem("search")
+        problem.require_reachable()
         strategy = make_strategy(config.strategy, problem, config.strategy_options, config.seed)
         known = {trial.architecture: trial.measurements for trial in self._recorded["search"]}
         evaluator = Evaluator(config.make_metrics(), self.executor, known)

@@ -36,6 +36,9 @@ def search(
         str | None, typer.Option(help="Scale the winner up to a bound, such as 'params<=30e6'.")
     ] = None,
     no_scale: Annotated[bool | None, typer.Option("--no-scale", help="Stop after the search.")] = None,
+    data: Annotated[str | None, typer.Option(help="Data set the networks are for; their sizes follow from it.")] = None,
+    data_dir: Annotated[str | None, typer.Option(help="Folder of the data.")] = None,
+    supernet: Annotated[str | None, typer.Option(help="Trained super-network; else one is trained if needed.")] = None,
     image_size: Annotated[int | None, typer.Option(help="Side of the networks' input, pixels.")] = None,
     in_channels: Annotated[int | None, typer.Option(help="Channels of the networks' input.")] = None,
     num_classes: Annotated[int | None, typer.Option(help="Outputs of the networks.")] = None,
@@ -66,6 +69,9 @@ def search(
         "constraint": constraint or None,
         "scale_to": scale_to,
         "no_scale": no_scale,
+        "data": data,
+        "data_dir": data_dir,
+        "supernet": supernet,
         "image_size": image_size,
         "in_channels": in_channels,
         "num_classes": num_classes,
@@ -109,14 +115,17 @@ def _finish(run: RunDirectory, as_json: bool) -> None:
     from nas.executors import make_executor
     from nas.report import write_report
     from nas.study import Study
+    from nas.supernet import prepare_supernet
 
     signal.signal(signal.SIGTERM, _interrupt)  # a polite kill ends as cleanly as Ctrl-C
     say(describe_plan(run))
     start = time.monotonic()
-    workers = make_executor(run.config.executor, run.config.worker_count)
-    with run.locked(), workers as executor, SearchProgress(run.config) as progress:
-        study = Study(run, executor, progress)
-        outcome = study.run()
+    with run.locked():
+        prepare_supernet(run, say)  # with all cores, before the workers take one each
+        workers = make_executor(run.config.executor, run.config.worker_count)
+        with workers as executor, SearchProgress(run.config) as progress:
+            study = Study(run, executor, progress)
+            outcome = study.run()
         report = write_report(run)
     seconds = time.monotonic() - start
     if as_json:

@@ -147,7 +147,7 @@ def test_a_directory_of_another_run_is_refused(tmp_path):
         search(tmp_path / "run", **TOY, seed=1)
     with pytest.raises(NasError, match="holds this very run already; continue it with: nas resume"):
         search(tmp_path / "run", **TOY)
-    with pytest.raises(NasError, match="was met by none"):
+    with pytest.raises(NasError, match="can be met by none of toy"):
         search(tmp_path / "unused", **{**TOY, "constraint": ["params<=1"]})
     search(tmp_path / "unused", **TOY)  # a run that ended before its first trial is in nobody's way
     (tmp_path / "other").mkdir()

@@ -152,7 +152,7 @@ def test_two_objectives_leave_a_front(nas, tmp_path):
         ("search --maximize lenght", "unknown metric 'lenght'; did you mean 'length'"),
         (
             "search --constraint params<=1e3 --image-size 32 --executor inline",
-            "constraint='params<=1000' was met by none",
+            "constraint='params<=1000' can be met by none of asvit: its smallest network has params=",
         ),
         ("search --constraint params=3", "is not of the form METRIC<=NUMBER"),
         ("search --constraint params<=nan", "'nan' is not a number"),
