@@ -25,11 +25,12 @@ def prepare_supernet(run: RunDirectory, say: Callable[[str], None]) -> None:
     if not config.needs_supernet:
         return
     directory = Path(str(config.supernet))
-    if directory != run.path / "supernet":
+    from evaluators.supernet import supernet_recipe_for, train_supernet
+    from evaluators.supernet.stored import is_finished
+
+    if directory != run.path / "supernet" or is_finished(directory):
         _require_fit(run, directory)
         return
-    from evaluators.supernet import supernet_recipe_for, train_supernet
-
     overrides = {"seed": config.seed, "image_size": config.image_size, **config.supernet_recipe}
     recipe = supernet_recipe_for(str(config.data), overrides)
     say(f"train    a super-network of {config.space} on {config.data}, {recipe.epochs} epochs, rule {recipe.rule}")

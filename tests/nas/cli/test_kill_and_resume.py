@@ -10,7 +10,7 @@ import pytest
 
 from nas.rundir import RunDirectory
 
-SETTINGS = ["--space", "asvit", "--trials", "40", "--image-size", "32", "--scale-to", "params<=4e6", "--workers", "2"]
+SETTINGS = ["--space", "asvit", "--trials", "30", "--image-size", "32", "--scale-to", "params<=4e6", "--workers", "2"]
 SETTINGS += ["--set", "metrics.length.repeats=2", "--set", "metrics.ntk.repeats=1"]
 
 
@@ -26,15 +26,14 @@ def trials(path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [0, 1])
-def test_killed_at_random_moments(tmp_path, seed):
+def test_killed_at_random_moments(tmp_path):
     whole, parts = str(tmp_path / "whole"), str(tmp_path / "parts")
     assert start("search", *SETTINGS, "--out", whole).wait() == 0
-    rng = random.Random(seed)
+    rng = random.Random(0)
     process, kills = start("search", *SETTINGS, "--out", parts), 0
     while True:
-        deadline = time.monotonic() + rng.uniform(2.0, 8.0)
-        while process.poll() is None and (kills >= 4 or time.monotonic() < deadline):
+        deadline = time.monotonic() + rng.uniform(3.0, 9.0)
+        while process.poll() is None and (kills >= 3 or time.monotonic() < deadline):
             time.sleep(0.01)
         if process.poll() is not None:
             assert process.returncode == 0, process.stderr.read()
@@ -56,15 +55,14 @@ def test_killed_at_random_moments(tmp_path, seed):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_ends_cleanly(tmp_path, sent):
+def test_ctrl_c_ends_cleanly(tmp_path):
     run = tmp_path / "run"
     process = start("search", *SETTINGS, "--trials", "2000", "--out", str(run))
     for _ in range(600):
         if run.joinpath("trials.journal").exists() and run.joinpath("trials.journal").read_bytes().count(b"\n") > 12:
             break
         time.sleep(0.1)
-    process.send_signal(sent)
+    process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in err
