@@ -1,6 +1,6 @@
 """What an architecture is: dimensions, the Architecture document, and the torch models of every search space."""
 
-from searchspaces.architecture import Architecture, write_text
+from searchspaces.architecture import Architecture, write_bytes, write_text
 from searchspaces.dimension import Dimension, Value
 from searchspaces.errors import NasError, unknown_name
 from searchspaces.part import Part
@@ -23,5 +23,6 @@ __all__ = [
     "spaces",
     "unknown_name",
     "vit_resnas",
+    "write_bytes",
     "write_text",
 ]

@@ -123,7 +123,7 @@ class SearchSpace:
         sizes = {"image_size": image_size, "in_channels": in_channels, "num_classes": num_classes}
         return self._sized(self.canonical(choices), sizes)
 
-    def _sized(self, choices: Mapping[str, Value], sizes: Mapping[str, int]) -> Architecture:
+    def _sized(self, choices: Mapping[str, Value], sizes: Mapping[str, Any]) -> Architecture:
         """Return the architecture of canonical choices after a look at its sizes."""
         architecture = Architecture(self.name, choices, **sizes)
         image_size, in_channels, num_classes = _sizes(architecture).values()

@@ -55,13 +55,14 @@ def save_checkpoint(out_dir: Path, tensors: dict[str, Tensor], plain: dict[str, 
     """Replace the checkpoint of a run.
 
     Args:
-        plain: JSON values; has `epoch`.
+        plain: JSON values; has `epoch`, and `step` too where a run is saved inside its epochs.
 
     Raises:
         NasError: if it cannot be written; the checkpoint before stays.
     """
     folder = out_dir / FOLDER
-    name = f"epoch-{plain['epoch']:06d}.safetensors"
+    inside = f"-step-{plain['step']:06d}" if "step" in plain else ""
+    name = f"epoch-{plain['epoch']:06d}{inside}.safetensors"
     try:
         folder.mkdir(exist_ok=True)
     except OSError as error:

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from evaluators.training.recipe import DIGITS, Recipe
-from evaluators.training.splits import Batch, DataSplits, epoch_order, stratified_cut
+from evaluators.training.splits import ALL_IMAGES, Batch, DataSplits, Share, epoch_order, stratified_cut
 
 IMAGE_SIZE = 32
 TEST_SHARE, VALIDATION_SHARE = 0.2, 0.1
@@ -61,12 +61,17 @@ class TensorSplit:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def train_batches(self, batch_size: int, seed: int, epoch: int) -> Iterator[Batch]:
-        """Yield augmented full batches in an order set by (seed, epoch)."""
-        for step, indices in enumerate(epoch_order(len(self), batch_size, seed, epoch)):
+    def train_batches(
+        self, batch_size: int, seed: int, epoch: int, first: int = 0, share: Share = ALL_IMAGES
+    ) -> Iterator[Batch]:
+        """Yield augmented full batches in an order set by (seed, epoch), the same images for any share."""
+        for step, indices in enumerate(epoch_order(len(self), batch_size * share.size, seed, epoch)):
+            if step < first:
+                continue
             rng = np.random.default_rng((seed, epoch, step))
-            theta = random_affine(len(indices), rng, self._recipe)
-            yield warp(self.images[indices], theta), self.labels[indices]
+            mine = share.of(len(indices))
+            theta = random_affine(len(indices), rng, self._recipe)[mine]
+            yield warp(self.images[indices[mine]], theta), self.labels[indices[mine]]
 
     def eval_batches(self, batch_size: int) -> Iterator[Batch]:
         """Yield every image once, in fixed order."""

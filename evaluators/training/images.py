@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from evaluators.training.image_sources import Source, open_sources
 from evaluators.training.randomness import IMAGE, seed_all
 from evaluators.training.recipe import Recipe
-from evaluators.training.splits import Batch, DataSplits, epoch_order, stratified_cut
+from evaluators.training.splits import ALL_IMAGES, Batch, DataSplits, Share, epoch_order, stratified_cut
 from searchspaces import NasError
 
 TEST_SHARE, VALIDATION_SHARE, MOST_VALIDATION_IMAGES = 0.2, 0.1, 10_000
@@ -115,10 +115,13 @@ class ImageSplit:
     def __len__(self) -> int:
         return len(self.indices)
 
-    def train_batches(self, batch_size: int, seed: int, epoch: int) -> Iterator[Batch]:
-        """Yield augmented full batches in an order set by (seed, epoch), the same for any number of workers."""
-        order = [self.indices[batch].tolist() for batch in epoch_order(len(self), batch_size, seed, epoch)]
-        yield from self._load(order, self._transforms[0], (seed, epoch))
+    def train_batches(
+        self, batch_size: int, seed: int, epoch: int, first: int = 0, share: Share = ALL_IMAGES
+    ) -> Iterator[Batch]:
+        """Yield augmented full batches in an order set by (seed, epoch), the same for any workers and shares."""
+        order = epoch_order(len(self), batch_size * share.size, seed, epoch)[first:]
+        mine = [self.indices[batch[share.of(len(batch))]].tolist() for batch in order]
+        yield from self._load(mine, self._transforms[0], (seed, epoch))
 
     def eval_batches(self, batch_size: int) -> Iterator[Batch]:
         """Yield every image once, in fixed order."""

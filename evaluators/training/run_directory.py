@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,11 @@ def claim(out_dir: Path, configuration: Mapping[str, Any], versions: Mapping[str
         raise NasError(f"{out_dir}: cannot be made: {error.strerror}") from error
     plain = {"format": FORMAT, **configuration, "versions": dict(versions)}
     write_text(path, json.dumps(plain, indent=2) + "\n")
+
+
+def package_versions() -> dict[str, str]:
+    """Return the versions of the packages that a training's result may depend on."""
+    return {name: version(name) for name in ("nas", "numpy", "timm", "torch")}
 
 
 def _require_same(path: Path, configuration: Mapping[str, Any]) -> None:

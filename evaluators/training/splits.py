@@ -16,14 +16,37 @@ if TYPE_CHECKING:
 Batch = tuple["Tensor", "Tensor"]  # (batch, channels, size, size) float32 normalised, (batch,) int64
 
 
+@dataclass(frozen=True)
+class Share:
+    """Which images of a batch a process takes where several share each step: every `size`-th from `rank` on."""
+
+    rank: int = 0
+    size: int = 1
+
+    def of(self, count: int) -> slice:
+        """Return the places in a batch of `count` images; every process gets equally many."""
+        return slice(self.rank, count // self.size * self.size, self.size)
+
+
+ALL_IMAGES = Share()
+
+
 class Split(Protocol):
     """Images with labels."""
 
     def __len__(self) -> int:
         """Return the number of images."""
 
-    def train_batches(self, batch_size: int, seed: int, epoch: int) -> Iterator[Batch]:
-        """Yield augmented full batches in an order set by (seed, epoch); the incomplete last one is left out."""
+    def train_batches(
+        self, batch_size: int, seed: int, epoch: int, first: int = 0, share: Share = ALL_IMAGES
+    ) -> Iterator[Batch]:
+        """Yield augmented full batches in an order set by (seed, epoch); the incomplete last one is left out.
+
+        Args:
+            batch_size: images per process.
+            first: number of the first batch; those before are not loaded.
+            share: the part of each batch of ``batch_size * share.size`` images that is yielded.
+        """
 
     def eval_batches(self, batch_size: int) -> Iterator[Batch]:
         """Yield every image once, in fixed order, without augmentation."""

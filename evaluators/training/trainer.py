@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from importlib.metadata import version
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from evaluators.training.checkpoint import load_checkpoint, remove_checkpoint, save_checkpoint
 from evaluators.training.data import load_data
-from evaluators.training.device import resolve_device, resolve_precision
+from evaluators.training.device import cpu_threads, resolve_device, resolve_precision
 from evaluators.training.learner import Learner, build_learner, restore, tensors_of
 from evaluators.training.loop import evaluate, train_epoch
 from evaluators.training.randomness import INITIAL, global_state_kept, seed_all
@@ -25,6 +21,7 @@ from evaluators.training.run_directory import (
     METRICS,
     append_history,
     claim,
+    package_versions,
     trim_history,
 )
 from evaluators.training.splits import DataSplits, epoch_order
@@ -77,10 +74,10 @@ def train(
         "device": device.type,
         "precision": precision,
     }
-    claim(out_dir, configuration, _versions(), resume)
+    claim(out_dir, configuration, package_versions(), resume)
     if (finished := TrainingResult.read(out_dir)) is not None:
         return finished
-    with global_state_kept(), _threads(recipe.threads):
+    with global_state_kept(), cpu_threads(recipe.threads):
         seed_all(INITIAL, recipe.seed)
         model = get_space(architecture.space).build(architecture)
         learner = build_learner(model, recipe, data.num_classes, steps, device, precision)
@@ -160,7 +157,7 @@ def _finish(
         "data": data.name,
         "device": learner.device.type,
         "precision": learner.precision,
-        "versions": _versions(),
+        "versions": package_versions(),
         "splits": data.summary(),
         "preprocessing": dict(data.preprocessing),
         "recipe": recipe.model_dump(),
@@ -174,18 +171,3 @@ def _finish(
     result = TrainingResult.read(out_dir)
     assert result is not None  # written three lines above
     return result
-
-
-def _versions() -> dict[str, str]:
-    return {name: version(name) for name in ("nas", "numpy", "timm", "torch")}
-
-
-@contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    """Let torch compute with `count` CPU threads; None changes nothing."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(before if count is None else count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

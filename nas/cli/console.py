@@ -6,6 +6,7 @@ import json
 import sys
 import warnings
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -66,7 +67,7 @@ def warnings_as_sentences() -> None:
 
 
 def read_architecture(text: str) -> Architecture:
-    """Return the architecture in a file, of a published name such as ``asvit_small``, or of a genotype string.
+    """Return the architecture in a file, of a published name such as ``asvit_small``, or of a short notation.
 
     Raises:
         NasError: if it is none of these.
@@ -79,7 +80,17 @@ def read_architecture(text: str) -> Architecture:
     if text in published:
         return published[text]
     if "|" in text:
-        return get_space("asvit").from_notation(text)
+        return _from_notation(text)
     if text.endswith(".json") or "/" in text:
         raise NasError(f"{text}: no such file")
     raise unknown_name("file or published network", text, published)
+
+
+def _from_notation(text: str) -> Architecture:
+    """Return the network of the first space whose short notation the text is; the error of As-ViT's where none is."""
+    from searchspaces import NasError, get_space, spaces
+
+    for name in spaces.names():
+        with suppress(NasError):
+            return get_space(name).from_notation(text)
+    return get_space("asvit").from_notation(text)

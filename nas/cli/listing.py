@@ -45,6 +45,8 @@ def spaces(
         for d in space["dimensions"]
     ]
     title = f"{name}: {space['size']:,} networks, images of {space['image_sizes'][0]} to {space['image_sizes'][1]} px"
+    if space["image_step"] > 1:
+        title += f", multiples of {space['image_step']}"
     print_table(("dimension", "choices, small to large", "active when", "default", "meaning"), dimensions, title)
 
 
@@ -67,6 +69,7 @@ def _space(space: SearchSpace) -> dict[str, Any]:
         "name": space.name,
         "size": space.size(),
         "image_sizes": list(space.image_sizes),
+        "image_step": space.image_step,
         "dimensions": dimensions,
         "published": sorted(space.published()),
     }

@@ -9,7 +9,7 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING
 
-from searchspaces import NasError, write_text
+from searchspaces import NasError, write_bytes, write_text
 
 if TYPE_CHECKING:
     from nas.rundir import RunDirectory
@@ -39,7 +39,7 @@ def write_report_files(run: RunDirectory) -> ReportFiles:
     """Write as `write_report` does and return every path."""
     from nas.report.contents import read_contents
     from nas.report.figures import draw_figures
-    from nas.report.images import inline_svg, png, write_bytes
+    from nas.report.images import inline_svg, png
     from nas.report.markup import Markup
     from nas.report.sections import page_sections
 

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import io
-import os
 import re
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from searchspaces import NasError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -85,24 +80,3 @@ def inline_svg(figure: Figure, name: str, label: str) -> str:
     view = re.search(r'viewBox="[^"]*"', svg)
     opening = f'<svg class="plot" {view[0] if view else ""} role="img"><title>{escape(label)}</title>'
     return opening + svg[svg.index(">") + 1 :].strip()
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all.
-
-    Raises:
-        NasError: if it cannot be written; what stood there before stays as it was.
-    """
-    temporary = None
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
-        raise NasError(f"{path}: cannot be written: {error.strerror}") from error

@@ -5,7 +5,7 @@ import pickle
 
 import pytest
 
-from searchspaces import Architecture, NasError, get_space, write_text
+from searchspaces import Architecture, NasError, get_space, write_bytes, write_text
 
 SEED = get_space("asvit").from_notation("8,2,3|4,1,2|4,1,4|4,1,6|32")
 
@@ -107,3 +107,13 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
 def test_replace_refuses_unknown_fields():
     with pytest.raises(NasError, match="unknown field 'image_sizes'; did you mean 'image_size'"):
         SEED.replace(image_sizes=3)
+
+
+def test_a_file_that_cannot_be_written_is_one_sentence(tmp_path):
+    """And leaves nothing behind."""
+    with pytest.raises(NasError, match="cannot be written"):
+        write_bytes(tmp_path / "missing" / "a.png", b"x")
+    (tmp_path / "a.png").mkdir()
+    with pytest.raises(NasError, match="cannot be written"):
+        write_bytes(tmp_path / "a.png", b"x")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]

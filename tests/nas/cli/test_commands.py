@@ -200,3 +200,14 @@ def test_usage_mistakes_have_status_2(nas, line):
     status, _, err = nas(line)
     assert status == 2
     assert "Traceback" not in err
+
+
+def test_the_short_notation_of_every_space_is_read(nas):
+    from searchspaces import get_space
+
+    for name in ("asvit_seed", "vit_resnas_tiny", "vit_resnas_medium"):
+        space = next(s for s in ("asvit", "vit_resnas_tiny", "vit_resnas_small") if name in get_space(s).published())
+        network = get_space(space).published()[name]
+        status, out, _ = nas("describe --json", get_space(space).notation(network))
+        assert status == 0
+        assert json.loads(out)["choices"] == dict(network.choices)

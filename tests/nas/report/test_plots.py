@@ -15,11 +15,11 @@ from evaluators import Measurement
 from nas.expressions import Objective
 from nas.report import plots, series
 from nas.report.contents import read_contents
-from nas.report.images import INK, inline_svg, png, write_bytes
+from nas.report.images import INK, inline_svg, png
 from nas.report.importance import importances
 from nas.report.plots import Panel, Point
 from nas.trial import Trial
-from searchspaces import NasError, get_space
+from searchspaces import get_space
 
 ASVIT = get_space("asvit")
 
@@ -132,13 +132,3 @@ def test_plots_leave_the_settings_of_matplotlib_alone() -> None:
     before = dict(matplotlib.rcParams)
     png(plots.scatter(Panel("t", "trial", "y", [Point(0, 1)])))
     assert dict(matplotlib.rcParams) == before
-
-
-def test_a_file_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
-    """And leaves nothing behind."""
-    with pytest.raises(NasError, match="cannot be written"):
-        write_bytes(tmp_path / "missing" / "a.png", b"x")
-    (tmp_path / "a.png").mkdir()
-    with pytest.raises(NasError, match="cannot be written"):
-        write_bytes(tmp_path / "a.png", b"x")
-    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
