@@ -2,9 +2,9 @@
 
 Usage: python benchmarks/supernet_ranking.py [--networks 14] [--epochs 5] [--supernet DIR]
 
-Trains a super-network of `vit_resnas_digits` (or loads one), draws sub-networks of all sizes, trains each alone for a
-few epochs with two seeds, and prints both accuracies, tau, and its 95 % interval over resampled networks. Accuracies are
-on the validation and test images together, which no training saw. Takes about a quarter of an hour on two cores.
+Trains a super-network of `vit_resnas_digits` (or loads one), draws sub-networks of all sizes, trains each alone for
+a few epochs with two seeds, and prints both accuracies, tau, and its 95 % interval over resampled networks. Accuracies
+are on the validation and test images together, which no training saw. Takes a quarter of an hour on two cores.
 """
 
 from __future__ import annotations

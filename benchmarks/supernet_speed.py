@@ -4,11 +4,11 @@
     python benchmarks/supernet_speed.py --quick    fewer draws and images, one minute
 
 `vit_resnas_tiny` at 224 px, fp32, training outputs with the patch head. A training step has 16 images and two
-architectures; the sliced step runs the samples of each architecture together, the masked one runs the mixed batch through
-the largest network, zeroes what an architecture does not have, and normalises over the channels that are alive
-(arXiv 2109.00642; the backward pass of the masked LayerNorm is written out, as automatic differentiation would make it
-slower). Architectures are drawn as training draws them after the warm-up. Times are CPU seconds of the thread. Memory is
-the growth of the process's resident set over one step, each kind in a process of its own.
+architectures; the sliced step runs the samples of each architecture together, the masked one runs the mixed batch
+through the largest network, zeroes what an architecture does not have, and normalises over the channels that are alive
+(arXiv 2109.00642; the backward pass of the masked LayerNorm is written out, as automatic differentiation would make
+it slower). Architectures are drawn as training draws them after the warm-up. Times are CPU seconds of the thread.
+Memory is the growth of the process's resident set over one step, each kind in a process of its own (Linux).
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import argparse
 import subprocess
 import sys
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any
@@ -247,7 +246,6 @@ def main() -> None:
     parser.add_argument("--memory-of", choices=("masked", "sliced"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    warnings.filterwarnings("ignore", "grad and param do not obey")
     bench = Bench("vit_resnas_tiny", 224, 1000)
     if options.memory_of:
         memory_of(bench, options.memory_of)

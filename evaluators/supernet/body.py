@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -56,15 +56,15 @@ class Body(nn.Module):
         """Return class and patch logits of (batch, channels, size, size) images."""
         if self.patch_head is None:
             return Outputs(self.network(images), None)
-        tokens = cast(Tensor, self.network.forward_tokens(images))  # type: ignore[operator]
-        classifier = cast(nn.Module, self.network.head).classifier
-        return Outputs(cast(nn.Module, classifier)(tokens[:, 0]), self.patch_head(tokens[:, 1:]))
+        network: Any = self.network
+        tokens = network.forward_tokens(images)
+        return Outputs(network.head.classifier(tokens[:, 0]), self.patch_head(tokens[:, 1:]))
 
 
 def token_shape(architecture: Architecture) -> tuple[int, int] | None:
     """Return (patch tokens, width) of the last stage; None if the networks of the space give no tokens."""
     with on_meta(), torch.no_grad():
-        network = get_space(architecture.space).build(architecture)
+        network: Any = get_space(architecture.space).build(architecture)
         if not hasattr(network, "forward_tokens"):
             return None
         side = architecture.image_size

@@ -74,7 +74,7 @@ def subnet_accuracy(
         precision: ``fp32`` or ``bf16``.
 
     Raises:
-        NasError: an architecture that is no sub-network, ``recalibrate`` without images, or outputs that are not finite.
+        NasError: an architecture that is no sub-network, ``recalibrate`` without images, or outputs not finite.
     """
     if batch_norm == "recalibrate" and calibration is None:
         raise NasError("batch_norm='recalibrate' needs calibration images; give a CachedSplit of training images")

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 
@@ -43,3 +47,11 @@ class GradientBuffer:
             leaf.grad = part.view(stored.grad)
             tensors[part.name] = part.shaped(leaf)
         return tensors
+
+
+@contextmanager
+def strided_gradients() -> Iterator[None]:
+    """Run backward passes into views of the buffer without torch's remark that their memory has gaps."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "grad and param do not obey the gradient layout contract")
+        yield

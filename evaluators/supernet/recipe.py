@@ -19,7 +19,7 @@ class SupernetRecipe(Settings):
 
     rule: Literal["multi", "single", "sandwich"] = Field(
         "multi",
-        description="multi: several networks share a batch; single: one per step; sandwich: largest, smallest and drawn",
+        description="multi: several networks share a batch; single: one a step; sandwich: largest, smallest and drawn",
     )
     architectures: int = Field(2, ge=1, le=4096, description="networks drawn per step and process; single takes one")
     distill: bool = Field(True, description="sandwich: the largest network's outputs are the others' targets")

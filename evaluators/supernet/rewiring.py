@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from searchspaces.layers import QkvLinear
 
-Lookup = Callable[[nn.Parameter], list[Tensor]]
+Lookup = Callable[[Tensor], list[Tensor]]
+Member = tuple[Tensor, int, Callable[[Tensor], Tensor]]
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Group:
         count: heads or hidden units.
     """
 
-    members: tuple[tuple[nn.Parameter, int, Callable[[Tensor], Tensor]], ...]
+    members: tuple[Member, ...]
     count: int
 
     def order(self) -> Tensor:
@@ -76,13 +78,12 @@ def _groups(network: nn.Module) -> Iterator[tuple[str, Group]]:
 def _heads(attention: nn.Module) -> Group:
     """Rows of the three thirds, their biases and the columns of the projection, by head."""
     qkv, projection = attention.get_submodule("qkv"), attention.get_submodule("projection")
-    assert isinstance(qkv, QkvLinear) and isinstance(projection, nn.Linear)
-    if hasattr(attention, "heads"):
-        heads = int(attention.heads)  # type: ignore[arg-type]
-    else:
-        heads = projection.in_features // int(attention.head_dim)  # type: ignore[arg-type]
+    assert isinstance(qkv, QkvLinear)
+    assert isinstance(projection, nn.Linear)
+    own: Any = attention
+    heads = int(own.heads) if hasattr(own, "heads") else projection.in_features // int(own.head_dim)
     thirds = (qkv.groups, heads, -1)
-    members: list[tuple[nn.Parameter, int, Callable[[Tensor], Tensor]]] = [
+    members: list[Member] = [
         (qkv.weight, 1, lambda tensor: tensor.unflatten(0, thirds)),
         (projection.weight, 1, lambda tensor: tensor.unflatten(1, (heads, -1))),
     ]
@@ -94,8 +95,9 @@ def _heads(attention: nn.Module) -> Group:
 def _hidden(mlp: nn.Module) -> Group:
     """Rows of the first layer, their biases and the columns of the second, by hidden unit."""
     first, second = mlp.get_submodule("fc1"), mlp.get_submodule("fc2")
-    assert isinstance(first, nn.Linear) and isinstance(second, nn.Linear)
-    members: list[tuple[nn.Parameter, int, Callable[[Tensor], Tensor]]] = [
+    assert isinstance(first, nn.Linear)
+    assert isinstance(second, nn.Linear)
+    members: list[Member] = [
         (first.weight, 0, lambda tensor: tensor),
         (second.weight, 1, lambda tensor: tensor),
     ]

@@ -56,7 +56,7 @@ def start_epoch(session: Session) -> None:
     recipe, learner = session.recipe, session.learner
     if session.step or not recipe.rewire or learner.epoch > recipe.choice_warmup_epochs:
         return
-    beside: dict[nn.Parameter, list[Tensor]] = {}
+    beside: dict[Tensor, list[Tensor]] = {}
     average = dict(learner.average.module.named_parameters()) if learner.average is not None else {}
     for name, parameter in learner.model.named_parameters():
         beside[parameter] = [average[name].data] if name in average else []

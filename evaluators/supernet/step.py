@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from evaluators.supernet.body import Outputs
-from evaluators.supernet.gradients import GradientBuffer
+from evaluators.supernet.gradients import GradientBuffer, strided_gradients
 from evaluators.supernet.mixing import Targets
 from evaluators.supernet.supernet import Supernet
 from searchspaces import Architecture
@@ -93,7 +93,8 @@ def sandwich_step(
         loss, outputs = _accumulate(supernet, buffer, trunk, everything, architecture, targets, weight, autocast)
         total = total + loss
         if number == 0 and distill:
-            targets = Targets(*(None if t is None else t.float().softmax(-1) for t in outputs))
+            classes, patches = outputs
+            targets = Targets(classes.float().softmax(-1), None if patches is None else patches.float().softmax(-1))
     trunk.backward()
     return total
 
@@ -139,7 +140,8 @@ def _accumulate(
     with autocast():
         outputs = supernet.run(skeleton, buffer.leaves(skeleton), leaf)
     loss = loss_of(outputs, targets) * weight
-    loss.backward()
+    with strided_gradients():
+        loss.backward()
     trunk.take_gradient(leaf, rows)
     patches = None if outputs.patches is None else outputs.patches.detach()
     return loss.detach(), (outputs.classes.detach(), patches)

@@ -1,12 +1,11 @@
 """The first layers of a network, which all sub-networks share whole, so that a mixed batch runs them once.
 
-Batch normalisation of a mixed batch takes its statistics over the whole batch (ViT-ResNAS normalises its stem so), which
-sub-networks that run one after the other could not.
+Batch normalisation of a mixed batch takes its statistics over the whole batch (ViT-ResNAS normalises its stem so),
+which sub-networks that run one after the other could not.
 """
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import torch
@@ -24,8 +23,9 @@ def find_trunk(architecture: Architecture) -> str | None:
     """
     with on_meta(), torch.no_grad():
         network = get_space(architecture.space).build(architecture)
-        names = [name.split(".") for name, module in network.named_modules() if isinstance(module, _BatchNorm)]
-        common = ".".join(os.path.commonprefix(names)) if len(names) > 1 else ""  # type: ignore[type-var]
+        names = [name for name, module in network.named_modules() if isinstance(module, _BatchNorm)]
+        holders = [name for name, _ in network.named_modules() if all(own.startswith(f"{name}.") for own in names)]
+        common = max(holders, key=len) if names and holders else ""
         if not common:
             return None
         side = architecture.image_size

@@ -1,5 +1,6 @@
 """Which networks a step takes: draws without replacement, opening, rules, and generators of their own."""
 
+import itertools
 from collections import Counter
 
 import numpy as np
@@ -31,8 +32,9 @@ def test_choices_are_listed_from_the_largest_and_presence_twice():
 @settings(max_examples=50, deadline=None)
 def test_choices_open_one_after_the_other(total, warmup):
     counts = [open_count(total, epoch, warmup) for epoch in range(warmup + 2)]
-    assert counts[0] == 1 and counts[warmup] == counts[-1] == total
-    assert all(later - earlier >= 0 for earlier, later in zip(counts, counts[1:], strict=False))
+    assert counts[0] == 1
+    assert counts[warmup] == counts[-1] == total
+    assert all(later - earlier >= 0 for earlier, later in itertools.pairwise(counts))
 
 
 def test_presence_is_kept_then_dropped_in_a_third_and_in_half_of_the_cases():
@@ -68,7 +70,8 @@ def test_multi_differs_by_process_and_single_does_not():
 def test_a_sandwich_has_both_ends():
     largest, smallest, *drawn = step_architectures(ELASTIC, recipe(rule="sandwich"), 0, 0, 0)
     assert largest == LARGEST
-    assert smallest.choices["dim"] == 4 and not smallest.choices["block2.present"]
+    assert smallest.choices["dim"] == 4
+    assert not smallest.choices["block2.present"]
     assert len(drawn) == 3
     opening = recipe(rule="sandwich", choice_warmup_epochs=30)
     assert set(step_architectures(ELASTIC, opening, 0, 0, 0)) == {LARGEST}

@@ -25,7 +25,8 @@ import json, sys
 from evaluators.supernet import supernet_recipe_for, train_supernet
 from searchspaces import Architecture
 file, out, overrides = sys.argv[1:]
-train_supernet(Architecture.read(file), "digits", out, supernet_recipe_for("digits", json.loads(overrides)), resume=True)
+recipe = supernet_recipe_for("digits", json.loads(overrides))
+train_supernet(Architecture.read(file), "digits", out, recipe, resume=True)
 """
 
 
@@ -145,22 +146,11 @@ def test_mistakes_are_told(tiny, finished, tmp_path, monkeypatch):
         load_supernet(copy)
 
 
-PROCESSES = """
-import json, os, sys
-import torch
-from torch import distributed
-from evaluators.supernet import supernet_recipe_for, train_supernet
-from searchspaces import Architecture
-file, out, overrides = sys.argv[1:]
-train_supernet(Architecture.read(file), "digits", out, supernet_recipe_for("digits", json.loads(overrides)))
-"""
-
-
 def test_two_processes_are_one_with_the_same_samples(tiny, tmp_path):
     """With rule single both processes have the same network, and images are shared out: one process has them all."""
     tiny.write(tmp_path / "tiny.json")
     common = {**SHORT, "rule": "single", "drop_path": 0.0, "epochs": 2, "checkpoint_seconds": 60.0}
-    (tmp_path / "child.py").write_text(PROCESSES)
+    (tmp_path / "child.py").write_text(CHILD)
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-addr", "127.0.0.1",
               "--master-port", "0", "--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:0"]  # fmt: skip
     arguments = [str(tmp_path / "child.py"), str(tmp_path / "tiny.json")]

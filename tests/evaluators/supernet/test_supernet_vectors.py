@@ -90,7 +90,8 @@ def test_rewiring(micro):
     for place, wanted in zip(places, expected["new_order_of_old_indices"].values(), strict=True):
         assert orders[f"body.{place}.attention"].tolist() == wanted["head_order"]
         assert orders[f"body.{place}.mlp"].tolist()[:12] == wanted["mlp_hidden_order_first12"]
-    assert narrow.tolist() == pytest.approx(expected["narrow_all_after_rewiring_logits_sample0"], rel=0, abs=1e-9)
+    # these logits are from masked computing, where the authors keep the share of alive channels in float32
+    assert narrow.tolist() == pytest.approx(expected["narrow_all_after_rewiring_logits_sample0"], rel=0, abs=2e-7)
 
 
 def test_open_choices():
