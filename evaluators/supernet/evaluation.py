@@ -111,6 +111,7 @@ def _recalibrated(
     precision: str,
 ) -> dict[str, Tensor]:
     """Return the tensors with the mean statistics of batch normalisation over the calibration images."""
+    skeleton.body.eval()  # now, so that `run` does not do so to the layers below
     layers = {name: layer for name, layer in skeleton.body.named_modules() if isinstance(layer, _BatchNorm)}
     own = dict(tensors)
     for name in layers:

@@ -36,9 +36,13 @@ def loss_of(outputs: Outputs, targets: Targets) -> Tensor:
 
 
 def _cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-    """Compare in float32 at least, whatever the precision of the network."""
-    precise = torch.promote_types(logits.dtype, torch.float32)
-    return F.cross_entropy(logits.to(precise), targets.to(precise))
+    logits = _precise(logits)
+    return F.cross_entropy(logits, targets.to(logits.dtype))
+
+
+def _precise(logits: Tensor) -> Tensor:
+    """Return logits in float32 at least, whatever the precision of the network."""
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
 def interleaved_step(
@@ -94,7 +98,7 @@ def sandwich_step(
         total = total + loss
         if number == 0 and distill:
             classes, patches = outputs
-            targets = Targets(classes.float().softmax(-1), None if patches is None else patches.float().softmax(-1))
+            targets = Targets(_precise(classes).softmax(-1), None if patches is None else _precise(patches).softmax(-1))
     trunk.backward()
     return total
 

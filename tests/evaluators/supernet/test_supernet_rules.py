@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from evaluators.supernet import CachedSplit, Supernet, subnet_accuracy
 from evaluators.supernet.gradients import GradientBuffer
 from evaluators.supernet.mixing import Targets, smooth_targets
+from evaluators.supernet.rewiring import rewire
 from evaluators.supernet.sampling import Elastic
 from evaluators.supernet.step import interleaved_step, sandwich_step
 from searchspaces import NasError, get_space
@@ -83,3 +84,21 @@ def test_recalibrated_statistics_are_the_mean_over_the_images_and_stay_out_of_th
     assert all(torch.equal(tensor, before[name]) for name, tensor in supernet.state_dict().items())
     with pytest.raises(NasError, match="needs calibration images"):
         subnet_accuracy(supernet, [network], split, batch_norm="recalibrate")
+
+
+@pytest.mark.parametrize("space", ["nested_toy", "asvit"])
+def test_rewiring_keeps_the_full_network_and_takes_the_moments_along(space):
+    torch.manual_seed(0)
+    size = 8 if space == "nested_toy" else 32
+    largest = get_space(space).largest(image_size=size, num_classes=5)
+    largest = largest.replace(choices={"width": 8}) if space == "asvit" else largest
+    supernet = Supernet(largest).double().eval()
+    images = torch.randn(2, 3, size, size, dtype=torch.float64)
+    before = supernet(images)
+    moments = {parameter: 2 * parameter.detach() for parameter in supernet.parameters()}
+    orders = rewire(supernet.network, lambda parameter: [moments[parameter]])
+    assert any(order.tolist() != sorted(order.tolist()) for order in orders.values())
+    torch.testing.assert_close(supernet(images), before, rtol=0, atol=1e-13)
+    assert all(torch.equal(moment, 2 * parameter) for parameter, moment in moments.items())
+    again = rewire(supernet.network)
+    assert all(order.tolist() == sorted(order.tolist()) for order in again.values())

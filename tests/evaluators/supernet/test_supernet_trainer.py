@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from evaluators.supernet import cache_split, load_supernet, subnet_accuracy, supernet_recipe_for, train_supernet
 from evaluators.supernet import trainer as trainer_module
 from evaluators.training import load_data
+from evaluators.training.splits import Share
 from searchspaces import NasError, get_space
 
 SHORT = {
@@ -87,6 +88,19 @@ def test_accuracies_are_those_of_extracted_networks(finished):
         assert accuracy == right.sum().item() / len(data)
 
 
+def test_shares_make_up_the_batch_and_early_batches_can_be_left_out():
+    split = load_data("digits").train
+    whole = list(split.train_batches(64, 0, 1))
+    halves = [list(split.train_batches(32, 0, 1, share=Share(rank, 2))) for rank in (0, 1)]
+    for (images, labels), *parts in zip(whole, *halves, strict=True):
+        for rank, (mine, own) in enumerate(parts):
+            assert torch.equal(mine, images[rank::2])
+            assert torch.equal(own, labels[rank::2])
+    later = list(split.train_batches(64, 0, 1, first=3))
+    assert len(later) == len(whole) - 3
+    assert torch.equal(later[0][0], whole[3][0])
+
+
 class StopError(Exception):
     """Ends a run in the middle of an epoch."""
 
@@ -146,6 +160,7 @@ def test_mistakes_are_told(tiny, finished, tmp_path, monkeypatch):
         load_supernet(copy)
 
 
+@pytest.mark.slow
 def test_two_processes_are_one_with_the_same_samples(tiny, tmp_path):
     """With rule single both processes have the same network, and images are shared out: one process has them all."""
     tiny.write(tmp_path / "tiny.json")
