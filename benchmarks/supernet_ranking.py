@@ -75,12 +75,14 @@ def main() -> None:
     parser.add_argument("--networks", type=int, default=14)
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--supernet-epochs", type=int, default=12)
     parser.add_argument("--supernet", type=Path, default=None)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         directory = options.supernet or Path(scratch)
         if options.supernet is None:
-            train_supernet(SPACE, "digits", directory, supernet_recipe_for("digits", {"threads": 1}), progress=print)
+            recipe = {"epochs": options.supernet_epochs, "choice_warmup_epochs": 3, "threads": 1}
+            train_supernet(SPACE, "digits", directory, supernet_recipe_for("digits", recipe), progress=print)
         networks, images = sub_networks(options.networks), unseen_images()
         inherited = np.array(subnet_accuracy(load_supernet(directory), networks, images))
     print("macs       params   inherited  alone", flush=True)

@@ -78,9 +78,9 @@ class SupernetRecipe(Settings):
 
 
 _DIGITS_DEFAULTS: dict[str, Any] = {
-    "choice_warmup_epochs": 8,
+    "choice_warmup_epochs": 5,
     "token_mixing": False,
-    "epochs": 40,
+    "epochs": 20,
     "batch_size": 64,
     "learning_rate": 2e-3,
     "scale_learning_rate": False,
