@@ -16,7 +16,12 @@ SETTINGS += ["--set", "metrics.length.repeats=2", "--set", "metrics.ntk.repeats=
 
 def start(*arguments):
     return subprocess.Popen(
-        [sys.executable, "-m", "nas", *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "nas", *arguments],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        # a shell that runs the tests in the background has them, and their children, ignore Ctrl-C
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
