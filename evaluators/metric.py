@@ -67,8 +67,11 @@ class Metric:
 
     @property
     def repeats(self) -> int:
-        """Independent repeats per architecture; the value is their mean. Workers share them out."""
-        return 1
+        """Independent repeats per architecture: the setting `repeats`, or 1 where a metric has none.
+
+        The value is their mean. Workers share them out.
+        """
+        return int(getattr(self.settings, "repeats", 1))
 
     def measure(self, architecture: Architecture, repeat: int) -> float:
         """Return the value of one repeat; equal arguments and settings give the same bits on one machine.

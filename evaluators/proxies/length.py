@@ -35,11 +35,6 @@ class Length(Metric):
     direction = "maximize"
     Settings = LengthSettings
 
-    @property
-    def repeats(self) -> int:
-        """Re-initialised networks per architecture."""
-        return self.settings.repeats
-
     def measure(self, architecture: Architecture, repeat: int) -> float:
         """Return the length distortion of one random network.
 

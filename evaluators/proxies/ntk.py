@@ -31,11 +31,6 @@ class Ntk(Metric):
     direction = "minimize"
     Settings = NtkSettings
 
-    @property
-    def repeats(self) -> int:
-        """Re-initialised networks per architecture."""
-        return self.settings.repeats
-
     def measure(self, architecture: Architecture, repeat: int) -> float:
         """Return the condition number of one random network.
 

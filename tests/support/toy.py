@@ -66,10 +66,6 @@ class ToyScore(Metric):
     direction = "maximize"
     Settings = ToySettings
 
-    @property
-    def repeats(self) -> int:
-        return self.settings.repeats
-
     def measure(self, architecture: Architecture, repeat: int) -> float:
         time.sleep(self.settings.seconds)
         code = sum((i + 1) * ord(c) for i, c in enumerate(architecture.key))
