@@ -7,7 +7,7 @@ from searchspaces.part import Part
 from searchspaces.registry import Registry
 from searchspaces.space import SearchSpace, get_space, register_space, spaces
 
-from searchspaces import asvit, vit_resnas  # isort: skip  # registers the spaces; needs the names above
+from searchspaces import asvit, m3vit, vit_resnas  # isort: skip  # registers the spaces; needs the names above
 
 __all__ = [
     "Architecture",
@@ -19,6 +19,7 @@ __all__ = [
     "Value",
     "asvit",
     "get_space",
+    "m3vit",
     "register_space",
     "spaces",
     "unknown_name",

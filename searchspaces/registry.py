@@ -24,6 +24,7 @@ class Registry(Generic[T]):
         self.kind = kind
         self.group = group
         self._entries: dict[str, T] = {}
+        self._families: dict[str, Callable[[str], T]] = {}
         self._plugins_loaded = False
 
     def register(self, name: str) -> Callable[[T], T]:
@@ -37,8 +38,20 @@ class Registry(Generic[T]):
 
         return store
 
+    def family(self, prefix: str) -> Callable[[Callable[[str], T]], Callable[[str], T]]:
+        """Return a decorator for the function that makes the object called ``prefix@WORD``, given the word.
+
+        It is called each time; a name that is registered on its own comes first.
+        """
+
+        def store(make: Callable[[str], T]) -> Callable[[str], T]:
+            self._families[prefix] = make
+            return make
+
+        return store
+
     def names(self) -> list[str]:
-        """Return every known name, sorted; loads the entry points on first use."""
+        """Return every known name, sorted, members of families left out; loads the entry points on first use."""
         self._load_plugins()
         return sorted(self._entries)
 
@@ -50,9 +63,12 @@ class Registry(Generic[T]):
         """
         if name not in self._entries:
             self._load_plugins()
-        if name not in self._entries:
-            raise unknown_name(self.kind, name, self._entries)
-        return self._entries[name]
+        if name in self._entries:
+            return self._entries[name]
+        prefix, at, word = str(name).partition("@")
+        if at and prefix in self._families:
+            return self._families[prefix](word)
+        raise unknown_name(self.kind, name, [*self._entries, *(f"{family}@..." for family in self._families)])
 
     def _load_plugins(self) -> None:
         if not self._plugins_loaded:

@@ -11,6 +11,8 @@ from searchspaces import Architecture, NasError, get_space
 
 SIZES = {
     "asvit": 32,
+    "m3vit": 32,
+    "m3vit_digits": 32,
     "toy": 8,
     "vit_resnas_cifar": 32,
     "vit_resnas_digits": 32,
