@@ -7,11 +7,11 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from evaluators.settings import Settings, parse_settings
-from evaluators.training.recipe import DIGITS, Recipe
+from evaluators.settings import parse_settings
+from evaluators.training.recipe import DIGITS, DIGITS_LOOKS, CommonRecipe, Recipe
 
 
-class SupernetRecipe(Settings):
+class SupernetRecipe(CommonRecipe):
     """How a super-network is trained. The defaults are those of ViT-ResNAS-Tiny (arXiv 2109.00642) on ImageNet.
 
     `batch_size` is per process; the authors run 8 with 128 images each. Mixed precision is bf16 here, fp16 there.
@@ -31,38 +31,19 @@ class SupernetRecipe(Settings):
     token_mixing: bool = Field(
         True, description="cut-and-paste and mixup with targets per patch token, where networks give patch tokens"
     )
-    label_smoothing: float = Field(0.1, ge=0, lt=1, description="probability spread over all classes")
     epochs: int = Field(120, ge=1, le=100_000, description="passes over the training set")
     batch_size: int = Field(128, ge=2, le=65_536, description="images per step and process")
     learning_rate: float = Field(1e-3, gt=0, le=10, description="peak rate of AdamW, for 1024 images per step in all")
     scale_learning_rate: bool = Field(True, description="multiply learning_rate by the images per step / 1024")
-    min_lr: float = Field(1e-5, ge=0, le=1, description="rate at the end of the cosine")
     warmup_epochs: int = Field(5, ge=0, le=1000, description="epochs of linear warm-up from 0, part of `epochs`")
-    weight_decay: float = Field(0.05, ge=0, le=1, description="of AdamW; none on biases, norms and the class token")
-    beta2: float = Field(0.999, gt=0, lt=1, description="decay of AdamW's second moment")
     drop_path: float = Field(0.2, ge=0, lt=1, description="stochastic depth of the last block; the first has 0")
     ema_decay: float = Field(0.0, ge=0, lt=1, description="final decay per step of the weight average, 0 turns it off")
     clip_grad: float = Field(0.0, ge=0, le=1000, description="largest norm of the gradient, 0 turns clipping off")
-    precision: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="auto: bf16 where the device computes it natively, otherwise fp32"
-    )
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: cuda where there is one, otherwise cpu")
     seed: int = Field(0, ge=0, lt=2**31, description="of weights, networks, order, augmentation and stochastic depth")
-    split_seed: int = Field(0, ge=0, lt=2**31, description="of the cut into training, validation and test images")
-    image_size: int | None = Field(None, ge=8, le=4096, description="side of the input, pixels; null: as the data set")
-    auto_augment: str = Field("rand-m9-mstd0.5-inc1", description='timm\'s augmentation policy, "" for none')
-    random_erasing: float = Field(0.25, ge=0, le=1, description="probability of erasing a rectangle")
-    hflip: float = Field(0.5, ge=0, le=1, description="probability of mirroring left to right")
-    crop_scale: float = Field(0.08, gt=0, le=1, description="smallest share of the image a training crop keeps")
     eval_crop: float = Field(0.875, gt=0, le=1, description="share of the side that evaluation keeps")
-    shift: float = Field(0.0, ge=0, le=0.5, description="digits: largest random shift, share of the side")
-    rotation: float = Field(0.0, ge=0, le=180, description="digits: largest random rotation, degrees")
-    zoom: float = Field(0.0, ge=0, lt=1, description="digits: largest random change of size and aspect, as a share")
     eval_every: int = Field(1, ge=1, le=100_000, description="epochs between two looks at the accuracies")
     eval_networks: int = Field(4, ge=0, le=4096, description="drawn networks, always the same, that are looked at")
     eval_images: int = Field(2048, ge=1, description="most validation images for a look")
-    workers: int = Field(0, ge=0, le=256, description="processes that load images; 0: the training process does")
-    threads: int | None = Field(None, ge=1, le=1024, description="CPU threads of torch; null: as torch chooses")
     checkpoint_seconds: float = Field(300.0, ge=0, description="most time between checkpoints; 0: after each step")
 
     def for_training(self, processes: int = 1) -> Recipe:
@@ -78,6 +59,7 @@ class SupernetRecipe(Settings):
 
 
 _DIGITS_DEFAULTS: dict[str, Any] = {
+    **DIGITS_LOOKS,
     "choice_warmup_epochs": 5,
     "token_mixing": False,
     "epochs": 20,
@@ -87,14 +69,6 @@ _DIGITS_DEFAULTS: dict[str, Any] = {
     "warmup_epochs": 2,
     "drop_path": 0.0,
     "clip_grad": 1.0,
-    "auto_augment": "",
-    "random_erasing": 0.0,
-    "hflip": 0.0,
-    "crop_scale": 1.0,
-    "eval_crop": 1.0,
-    "shift": 0.1,
-    "rotation": 12.0,
-    "zoom": 0.12,
     "eval_every": 5,
     "checkpoint_seconds": 20.0,
 }
