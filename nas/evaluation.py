@@ -35,18 +35,26 @@ class Evaluator:
     def evaluate(self, architectures: Sequence[Architecture]) -> Iterator[Measurements]:
         """Yield the measurements of each architecture in order, as soon as they are known."""
         new = [a for a in dict.fromkeys(architectures) if a not in self._known]
-        results = self._executor.map(
-            Evaluation(metric, architecture, repeat)
-            for architecture in new
-            for metric in self._sent()
-            for repeat in range(metric.repeats)
-        )
+        quick, trained = self._sent(training=False), self._sent(training=True)
+        results = self._executor.map(list(_evaluations(new, quick))) if quick else iter(())
+        if trained and quick:  # first, since trainings may need the room of the workers
+            results = iter(list(results))
+        trainings = self._executor.map_trainings(list(_evaluations(new, trained))) if trained and new else iter(())
         for architecture in architectures:
             if architecture not in self._known:
-                sent = {m.name: combine([next(results) for _ in range(m.repeats)]) for m in self._sent()}
+                sent = {m.name: combine([next(results) for _ in range(m.repeats)]) for m in quick}
+                sent |= {m.name: combine([next(trainings) for _ in range(m.repeats)]) for m in trained}
                 static = {n: combine([measure_once(m, architecture, 0)]) for n, m in self.metrics.items() if m.static}
                 self._known[architecture] = {name: {**static, **sent}[name] for name in self.metrics}
             yield self._known[architecture]
 
-    def _sent(self) -> list[Metric]:
-        return [metric for metric in self.metrics.values() if not metric.static]
+    def _sent(self, training: bool) -> list[Metric]:
+        """Return the metrics that workers measure: the quick ones, or those that train networks."""
+        return [m for m in self.metrics.values() if not m.static and m.training is training]
+
+
+def _evaluations(architectures: Sequence[Architecture], metrics: Sequence[Metric]) -> Iterator[Evaluation]:
+    for architecture in architectures:
+        for metric in metrics:
+            for repeat in range(metric.repeats):
+                yield Evaluation(metric, architecture, repeat)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +17,9 @@ from searchspaces import NasError
 
 if TYPE_CHECKING:
     import optuna
+    from optuna.distributions import BaseDistribution
+
+    from nas.journal_file import Writer
 
 
 class Journal:
@@ -35,64 +36,88 @@ class Journal:
     def __init__(self, path: Path, problems: Mapping[Phase, Problem]) -> None:
         self.path = path
         self._problems = problems
-        self._studies: dict[str, optuna.Study] = {}
-        with _disk_errors(path):
-            self._storage = _open_storage(path)
+        self._writers: dict[Phase, optuna.Study] = {}
+        self._files: dict[Phase, Writer] = {}
+        self._distributions: dict[Phase, dict[str, BaseDistribution]] = {}
+
+    def reader(self) -> optuna.storages.BaseStorage:
+        """Return the file as an Optuna storage that nothing can be written through."""
+        from optuna.storages import JournalStorage
+
+        from nas.journal_file import Reader
+
+        return JournalStorage(Reader(self.path))
 
     def read(self, phase: Phase) -> list[Trial]:
         """Return every trial of a phase."""
         import optuna
 
-        if phase not in optuna.get_all_study_names(self._storage):
+        if not self.path.exists():
             return []
-        frozen = self._study(phase).get_trials(deepcopy=False)
+        storage = self.reader()
+        if phase not in optuna.get_all_study_names(storage):
+            return []
+        frozen = optuna.load_study(storage=storage, study_name=phase).get_trials(deepcopy=False)
         return [_thaw(trial, phase, self._problems[phase]) for trial in frozen]
 
     def append(self, trial: Trial) -> None:
-        """Write one trial and flush it to the disk.
+        """Write one trial: nothing but the machine's own end can lose it, and that not after `SYNC_SECONDS`.
 
         Raises:
             NasError: if the disk is full or gone; every trial before this one is kept.
         """
+        phase = trial.phase
         with _disk_errors(self.path):
-            self._study(trial.phase).add_trial(_freeze(trial, self._problems[trial.phase]))
+            writer = self._writer(phase)
+            writer.add_trial(_freeze(trial, self._problems[phase], self._distributions[phase]))
+            self._files[phase].forget()  # Optuna has to see one trial of this process come back, and no more
 
-    def _study(self, phase: Phase) -> optuna.Study:
+    def _writer(self, phase: Phase) -> optuna.Study:
         import optuna
+        from optuna.storages import JournalStorage
 
-        if phase not in self._studies:
+        from nas.journal_file import Writer
+
+        if phase not in self._writers:
             optuna.logging.set_verbosity(optuna.logging.ERROR)
-            if phase in optuna.get_all_study_names(self._storage):
-                self._studies[phase] = optuna.load_study(storage=self._storage, study_name=phase)
+            self._files[phase] = Writer(self.path)
+            storage = JournalStorage(self._files[phase])
+            if phase in optuna.get_all_study_names(storage):
+                self._writers[phase] = optuna.load_study(storage=storage, study_name=phase)
             else:
-                self._studies[phase] = self._create(phase)
-        return self._studies[phase]
+                self._writers[phase] = self._create(phase, storage)
+            self._distributions[phase] = _distributions(self._problems[phase])
+        return self._writers[phase]
 
-    def _create(self, phase: Phase) -> optuna.Study:
+    def _create(self, phase: Phase, storage: optuna.storages.BaseStorage) -> optuna.Study:
         import optuna
 
         objectives = self._problems[phase].objectives
         directions = [objective.direction for objective in objectives]
-        study = optuna.create_study(storage=self._storage, study_name=phase, directions=directions)
+        study = optuna.create_study(storage=storage, study_name=phase, directions=directions)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # set_metric_names is marked experimental
             study.set_metric_names([objective.metric for objective in objectives])
         return study
 
 
-def _freeze(trial: Trial, problem: Problem) -> optuna.trial.FrozenTrial:
+def _distributions(problem: Problem) -> dict[str, BaseDistribution]:
+    from optuna.distributions import CategoricalDistribution, IntDistribution
+
+    found: dict[str, BaseDistribution] = {}
+    for dimension in problem.space.dimensions:
+        choices = dimension.choices
+        if isinstance(choices, range):
+            found[dimension.name] = IntDistribution(choices[0], choices[-1])
+        else:
+            found[dimension.name] = CategoricalDistribution(list(choices))
+    return found
+
+
+def _freeze(trial: Trial, problem: Problem, distributions: Mapping[str, BaseDistribution]) -> optuna.trial.FrozenTrial:
     """Return the trial as Optuna keeps it: parameters, values, constraints, and the rest as user attributes."""
     import optuna
-    from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 
-    distributions: dict[str, BaseDistribution] = {}
-    for dimension in problem.space.dimensions:
-        if dimension.name in trial.architecture.choices:
-            choices = dimension.choices
-            if isinstance(choices, range):
-                distributions[dimension.name] = IntDistribution(choices[0], choices[-1])
-            else:
-                distributions[dimension.name] = CategoricalDistribution(list(choices))
     measured = {name: _plain(measurement) for name, measurement in trial.measurements.items()}
     state, values, constraints = optuna.trial.TrialState.FAIL, None, None
     if trial.failure is None:
@@ -103,7 +128,7 @@ def _freeze(trial: Trial, problem: Problem) -> optuna.trial.FrozenTrial:
         state=state,
         values=values,
         params=dict(trial.architecture.choices),
-        distributions=distributions,
+        distributions={name: distributions[name] for name in trial.architecture.choices},
         user_attrs={"measurements": measured, **trial.attributes},
         constraints=constraints or None,
     )
@@ -120,25 +145,12 @@ def _thaw(frozen: optuna.trial.FrozenTrial, phase: Phase, problem: Problem) -> T
 
 
 def _plain(measurement: Measurement) -> Mapping[str, Any]:
-    return {**asdict(measurement), "repeats": list(measurement.repeats)}
-
-
-def _open_storage(path: Path) -> optuna.storages.BaseStorage:
-    from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
-
-    class KernelLock:
-        """A lock the kernel takes back when its holder dies, so that a killed run never blocks its successor."""
-
-        def acquire(self) -> bool:
-            self._file = open(path, "ab")  # noqa: SIM115  # closed by release
-            fcntl.flock(self._file, fcntl.LOCK_EX)
-            return True
-
-        def release(self) -> None:
-            self._file.close()
-
-    return JournalStorage(JournalFileBackend(str(path), lock_obj=KernelLock()))  # type: ignore[arg-type]
+    return {
+        "value": measurement.value,
+        "failure": measurement.failure,
+        "repeats": list(measurement.repeats),
+        "seconds": measurement.seconds,
+    }
 
 
 def mend(path: Path) -> None:

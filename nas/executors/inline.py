@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from evaluators import Measurement
-from nas.executors.base import Evaluation, Executor, executors
+from nas.executors.base import Evaluation, Executor, ExecutorOptions, executors
 
 
 @executors.register("inline")
 class InlineExecutor(Executor):
     """Needs no worker processes; the choice for debugging and for cheap metrics."""
 
-    def __init__(self, workers: int = 1) -> None:
+    def __init__(self, workers: int = 1, options: ExecutorOptions | None = None) -> None:
         import torch
 
-        super().__init__(1)
+        super().__init__(1, options)
         self._threads = torch.get_num_threads()
         torch.set_num_threads(1)
 

@@ -9,13 +9,12 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, TimeoutError
 from concurrent.futures.process import BrokenProcessPool
 
 from evaluators import Measurement
-from nas.executors.base import Evaluation, Executor, executors
+from nas.executors.base import Evaluation, Executor, ExecutorOptions, executors, given_up
 
-MAX_RETRIES = 2  # a worker that dies this often again over one evaluation fails it
 AHEAD = 4  # evaluations per worker that wait in line, so that a large pool never sits in memory
 
 
@@ -23,12 +22,12 @@ AHEAD = 4  # evaluations per worker that wait in line, so that a large pool neve
 class ProcessExecutor(Executor):
     """Local processes with one thread each.
 
-    A worker that dies (out of memory, a crash in native code) is replaced and what was in flight runs again, one by
-    one, so that only the evaluation that kills workers fails, after `MAX_RETRIES` further tries.
+    A worker that dies (out of memory, a crash in native code) or hangs is replaced and what was in flight runs again,
+    one by one, so that only the evaluation that takes workers down fails, after `max_retries` further tries.
     """
 
-    def __init__(self, workers: int) -> None:
-        super().__init__(workers)
+    def __init__(self, workers: int, options: ExecutorOptions | None = None) -> None:
+        super().__init__(workers, options)
         self._pool = self._start()
 
     def map(self, evaluations: Iterable[Evaluation]) -> Iterator[Measurement]:
@@ -42,8 +41,8 @@ class ProcessExecutor(Executor):
                 return
             evaluation, future = line.popleft()
             try:
-                measurement = future.result()
-            except BrokenProcessPool:
+                measurement = self._wait(future)
+            except (BrokenProcessPool, TimeoutError):
                 measurement = self._run_alone(evaluation)
                 survivors = [survivor for survivor, _ in line]
                 line.clear()
@@ -67,13 +66,26 @@ class ProcessExecutor(Executor):
             self._pool = self._start()
             return self._pool.submit(evaluation.run)
 
+    def _wait(self, future: Future[Measurement]) -> Measurement:
+        """Return the result; every worker is ended where it takes too long, since nobody knows which one has it."""
+        try:
+            return future.result(self.options.timeout_seconds)
+        except TimeoutError:
+            for process in list(self._pool._processes.values()):
+                process.kill()
+            raise
+
     def _run_alone(self, evaluation: Evaluation) -> Measurement:
-        for _ in range(MAX_RETRIES):
+        tries = self.options.max_retries + 1
+        fate = ""
+        for _ in range(tries):
             try:
-                return self._submit(evaluation).result()
+                return self._wait(self._submit(evaluation))
             except BrokenProcessPool:
-                continue
-        return Measurement(None, f"the worker process died {MAX_RETRIES + 1} times (out of memory?)")
+                fate = "died (out of memory?)"
+            except TimeoutError:
+                fate = f"hung for {self.options.timeout_seconds:g} s"
+        return given_up(fate, tries)
 
     def _start(self) -> ProcessPoolExecutor:
         # A fork server imports torch once and has no threads when it forks: workers start in milliseconds and
@@ -82,7 +94,10 @@ class ProcessExecutor(Executor):
         context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
         if "forkserver" in methods:
             context.set_forkserver_preload(["nas.executors.worker"])
-        return ProcessPoolExecutor(self.workers, mp_context=context, initializer=prepare_worker)
+        pool = ProcessPoolExecutor(self.workers, mp_context=context, initializer=prepare_worker)
+        if self.options.timeout_seconds is not None:
+            pool.submit(os.getpid).result()  # starting takes seconds, and is no part of an evaluation's time
+        return pool
 
 
 def prepare_worker() -> None:

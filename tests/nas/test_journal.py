@@ -1,6 +1,8 @@
 """The journal: whole trials, readable by Optuna, torn lines dropped, full disks told."""
 
 import json
+import os
+import threading
 
 import optuna
 import pytest
@@ -95,15 +97,52 @@ def test_a_full_disk_is_one_sentence_and_loses_nothing(tmp_path, monkeypatch):
     path = tmp_path / "trials.journal"
     journal = Journal(path, PROBLEMS)
     journal.append(trial(0))
+    write = os.write
 
-    def full(_):
+    def almost_full(file, lines):
+        if len(lines) > 20:  # some of it still fits
+            return write(file, lines[:20])
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("os.fsync", full)
+        patch.setattr("nas.journal_file.os.write", almost_full)
         with pytest.raises(NasError, match="No space left on device; what was written before is kept"):
             journal.append(trial(1))
-    assert Journal(path, PROBLEMS).read("search")[0] == trial(0)
+    journal.append(trial(1))
+    assert Journal(path, PROBLEMS).read("search") == [trial(0), trial(1)]
+
+
+def test_a_disk_that_does_not_keep_what_it_took_is_told(tmp_path, monkeypatch):
+    journal = Journal(tmp_path / "trials.journal", PROBLEMS)
+    failed = threading.Event()
+
+    def broken(_):
+        failed.set()
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("nas.journal_file.os.fsync", broken)
+    journal.append(trial(0))
+    assert failed.wait(20)
+
+    def write_on():
+        for number in range(1, 1000):
+            journal.append(trial(number))
+
+    with pytest.raises(NasError, match="Input/output error"):
+        write_on()
+
+
+def test_readers_write_nothing(tmp_path):
+    path = tmp_path / "trials.journal"
+    journal = Journal(path, PROBLEMS)
+    assert journal.read("search") == []
+    assert not path.exists()
+    journal.append(trial(0))
+    before = path.read_bytes()
+    study = optuna.load_study(storage=journal.reader(), study_name="search")
+    with pytest.raises(PermissionError, match="written by its search only"):
+        study.set_user_attr("mine", 1)
+    assert path.read_bytes() == before
 
 
 def test_nothing_in_it_is_pickled(tmp_path):

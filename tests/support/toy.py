@@ -85,3 +85,30 @@ class WorkerKiller(Metric):
         if architecture.choices["width"] == 16:
             os.kill(os.getpid(), signal.SIGKILL)
         return float(architecture.choices["width"])
+
+
+@register_metric
+class Sleeper(Metric):
+    """Never comes back from the widest network."""
+
+    name = "sleeper"
+    direction = "maximize"
+
+    def measure(self, architecture: Architecture, repeat: int) -> float:
+        if architecture.choices["width"] == 16:
+            time.sleep(3600)
+        return float(architecture.choices["width"])
+
+
+@register_metric
+class WhereMeasured(Metric):
+    """A number for the node of a Ray cluster that measures."""
+
+    name = "where_measured"
+    direction = "maximize"
+
+    def measure(self, architecture: Architecture, repeat: int) -> float:
+        import ray
+
+        time.sleep(0.02)
+        return float(int(ray.get_runtime_context().get_node_id()[:8], 16))
