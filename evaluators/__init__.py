@@ -11,17 +11,21 @@ from evaluators.metric import (
 )
 from evaluators.settings import Settings, parse_settings
 
-from evaluators import cost, proxies  # isort: skip  # register their metrics; need the names above
+from evaluators import accelerator, cost, hardware, proxies  # isort: skip  # register their metrics; need the names above
 from evaluators.supernet import metric as supernet_metric  # isort: skip
+from evaluators.training import accuracy  # isort: skip
 
 __all__ = [
     "Measurement",
     "Metric",
     "MetricFailure",
     "Settings",
+    "accelerator",
+    "accuracy",
     "cost",
     "evaluate",
     "get_metric",
+    "hardware",
     "metrics",
     "parse_settings",
     "proxies",

@@ -53,6 +53,9 @@ class Metric:
         unit: of the value, "" for a pure number.
         static: exact and cheap (well under a millisecond once warm), so that strategies check constraints on it
             before an architecture is evaluated at all.
+        training: one repeat is a whole training, which a scheduler may watch and end early.
+        grows: whether the network with the first choice everywhere has the smallest value of its space; asked of
+            static metrics only.
         Settings: its options; the defaults are the documented ones.
     """
 
@@ -60,6 +63,8 @@ class Metric:
     direction: ClassVar[Direction]
     unit: ClassVar[str] = ""
     static: ClassVar[bool] = False
+    training: ClassVar[bool] = False
+    grows: ClassVar[bool] = True
     Settings: ClassVar[type[Settings]] = Settings
 
     def __init__(self, settings: BaseModel | None = None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
@@ -12,19 +13,23 @@ import yaml
 from pydantic import Field
 
 from evaluators import Metric, Settings, get_metric, metrics, parse_settings
+from evaluators.hardware import HardwareMetric
 from evaluators.supernet import supernet_recipe_for
 from nas import __version__
-from nas.executors import available_cores, executors
+from nas.executors import ExecutorOptions, available_cores, executors
+from nas.executors.ray_cluster import parse_resources
 from nas.expressions import Constraint, Objective, parse_constraint, parse_duration
 from nas.presets import preset_values
 from nas.problem import Problem
 from nas.scaling.settings import ScalingSettings
 from nas.strategies import strategies
 from nas.trial import Phase
-from searchspaces import NasError, get_space, write_text
+from searchspaces import NasError, get_space, unknown_name, write_text
 
 # Keys that may differ when a run is continued: none of them changes a trial.
-_FREE_KEYS = ("out", "workers", "executor", "config")
+_OF_RAY = ("ray_address", "resources", "max_retries", "timeout_per_trial", "connect_timeout")
+_FREE_KEYS = ("out", "workers", "executor", "config", "storage", *_OF_RAY)
+_SIZES = ("image_size", "in_channels", "num_classes")
 
 
 class SearchConfig(Settings):
@@ -43,13 +48,23 @@ class SearchConfig(Settings):
     seed: int = Field(default=0, ge=0, le=2**31 - 1, description="of the strategy and of every metric")
     out: str | None = Field(default=None, description="run directory; None: a new one below runs/")
     workers: int = Field(default=0, ge=0, description="worker processes; 0: one per core")
-    executor: str = Field(default="processes", description="processes or inline")
+    executor: str = Field(default="processes", description="processes, inline or ray")
+    ray_address: str | None = Field(default=None, description="auto, HOST:PORT or ray://HOST:PORT; None: a local Ray")
+    resources: str = Field(default="cpu=1", description="of a worker on Ray, such as gpu=0.25")
+    max_retries: int = Field(default=2, ge=0, description="further tries after a worker died or hung")
+    timeout_per_trial: str | None = Field(default=None, description="a worker is hung after this, such as 10m")
+    connect_timeout: str = Field(default="30s", description="within which a Ray cluster must answer")
+    storage: str | None = Field(default=None, description="folder or URL of trainings; None: training/ in the run")
+    epochs: int | None = Field(default=None, ge=1, description="of each training, for the metric accuracy")
+    stop_early: str | None = Field(default=None, description="asha or hyperband: end poor trainings early, on Ray")
     image_size: int = Field(default=224, description="side of the networks' input, pixels")
     in_channels: int = Field(default=3, description="channels of the networks' input")
     num_classes: int = Field(default=1000, description="outputs of the networks")
     maximize: list[str] = Field(default=[], description="metrics to maximise")
     minimize: list[str] = Field(default=[], description="metrics to minimise")
     constraint: list[str] = Field(default=[], description="bounds on every network, such as params<=30e6")
+    batch_size: int | None = Field(default=None, ge=1, description="images in one pass, for every target of the search")
+    precision: str | None = Field(default=None, description="such as fp16 or int8, for every target of the search")
     metrics: dict[str, dict[str, Any]] = Field(default={}, description="metric name to its settings")
     data: str | None = Field(default=None, description="data set the networks are for; their sizes follow from it")
     data_dir: str | None = Field(default=None, description="folder of the data")
@@ -81,8 +96,23 @@ class SearchConfig(Settings):
 
     @property
     def worker_count(self) -> int:
-        """Worker processes, one per core where the configuration leaves it open."""
-        return 1 if self.executor == "inline" else self.workers or available_cores()
+        """Worker processes; where it is open one per core, or 0, one per slot, of a Ray cluster that is joined."""
+        if self.executor == "inline":
+            return 1
+        joins = self.executor == "ray" and (self.ray_address or os.environ.get("RAY_ADDRESS"))
+        return self.workers or (0 if joins else available_cores())
+
+    @property
+    def executor_options(self) -> ExecutorOptions:
+        """How workers are had and when they are given up."""
+        timeout = self.timeout_per_trial
+        return ExecutorOptions(
+            max_retries=self.max_retries,
+            timeout_seconds=None if timeout is None else parse_duration(timeout, "timeout_per_trial"),
+            ray_address=self.ray_address,
+            resources=self.resources,
+            connect_timeout=parse_duration(self.connect_timeout, "connect_timeout"),
+        )
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -98,6 +128,11 @@ class SearchConfig(Settings):
     def needs_supernet(self) -> bool:
         """Whether a metric of the search reads a super-network."""
         return any("checkpoint" in metric.Settings.model_fields for metric in self.make_metrics().values())
+
+    @property
+    def trains(self) -> bool:
+        """Whether a metric of the search trains networks."""
+        return any(metric.training for metric in self.make_metrics().values())
 
     @property
     def scales(self) -> bool:
@@ -117,6 +152,7 @@ class SearchConfig(Settings):
             objectives=objectives,
             constraints=[c for c in self.constraints if phase == "search" or c.metric in static],
             static_metrics=frozenset(static),
+            growing_metrics=frozenset(name for name, metric in static.items() if metric.grows),
             static_value=lambda name, architecture: static[name].measure(architecture, 0),
         )
 
@@ -124,6 +160,10 @@ class SearchConfig(Settings):
         """Return every metric of the search: those of objectives and constraints, and always `params` and `macs`."""
         names = [objective.metric for objective in self.objectives]
         names += [constraint.metric for constraint in self.constraints] + ["params", "macs"]
+        if self.scales:
+            names.append(parse_constraint(str(self.scale_to), "scale_to").metric)
+            if self.scaling_settings.stop_at is not None:
+                names.append(parse_constraint(self.scaling_settings.stop_at, "scaling.stop_at").metric)
         return {name: self.make_metric(name) for name in dict.fromkeys(names)}
 
     def make_metric(self, name: str, **overrides: Any) -> Metric:
@@ -134,7 +174,12 @@ class SearchConfig(Settings):
             "data": self.data,
             "data_dir": self.data_dir,
             "checkpoint": self.supernet,
+            "epochs": self.epochs,
+            "storage": self.storage,
+            "stop_early": self.stop_early,
         }
+        if issubclass(metrics.get(name), HardwareMetric):
+            of_the_search = {"batch_size": self.batch_size, "precision": self.precision}
         for key, value in of_the_search.items():
             if key in metrics.get(name).Settings.model_fields and value is not None:
                 settings.setdefault(key, value)
@@ -151,6 +196,11 @@ class SearchConfig(Settings):
         strategies.get(self.strategy)
         parse_settings(strategies.get(self.strategy).Settings, self.strategy_options, "strategy_options")
         executors.get(self.executor)
+        parse_resources(self.executor_options.resources)
+        if self.stop_early not in (None, "asha", "hyperband"):
+            raise unknown_name("stop_early", str(self.stop_early), ("asha", "hyperband"))
+        if self.stop_early and self.executor != "ray":
+            raise NasError(f"stop_early={self.stop_early!r} needs Ray Tune; add --executor ray")
         for name in self.metrics:
             self.make_metric(name)
         if not self.objectives:
@@ -171,7 +221,8 @@ class SearchConfig(Settings):
                 self.make_metric(name)
             bound = parse_constraint(str(self.scale_to), "scale_to")
             if bound.comparison != "<=" or not metrics.get(bound.metric).static:
-                raise NasError(f"scale_to={self.scale_to!r} must be an upper bound on params or macs")
+                right = "an upper bound on params or macs, or on a predicted cost"
+                raise NasError(f"scale_to={self.scale_to!r} must be {right}")
             known = {dimension.name for dimension in space.dimensions}
             if not {"width", "stage1.depth"} <= known:
                 raise NasError(f"scale_to={self.scale_to!r}: networks of {self.space} have no width and depth to scale")
@@ -199,9 +250,20 @@ def resolve(flags: Mapping[str, Any], file: str | Path | None = None) -> SearchC
     if values.get("strategy", base.get("strategy")) != base.get("strategy"):
         base = {key: value for key, value in base.items() if key != "strategy_options"}
     merged = merge(base, values)
-    if merged.get("data") is not None:
+    merged = _with_training(merged)
+    if merged.get("data") is not None:  # its sizes win over those of a preset, not over those that were given
+        merged = {key: value for key, value in merged.items() if key not in _SIZES or key in values}
         merged = {**_sizes_of_data(merged), **merged}
     return parse_settings(SearchConfig, merged).check()
+
+
+def _with_training(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values with what follows from them: trainings have data, and only Ray Tune ends them early."""
+    named = {*values.get("maximize", ()), *values.get("minimize", ())} & set(metrics.names())
+    follow = {"data": "digits"} if any(metrics.get(name).training for name in named) else {}
+    if values.get("stop_early") is not None:
+        follow["executor"] = "ray"
+    return {**follow, **values}
 
 
 def _sizes_of_data(values: Mapping[str, Any]) -> dict[str, int]:

@@ -50,6 +50,45 @@ def _dominators(points: np.ndarray) -> np.ndarray:
     return as_good & better
 
 
+def hypervolume(scores: Scores, reference: Sequence[float]) -> float:
+    """Return the volume of everything that lies between the reference and at least one point, exactly.
+
+    The points are cut into slices along the last axis. Meant for fronts: n points cost O(n log n) for two axes and
+    about n times more for each further one.
+
+    Args:
+        scores: points; larger is better everywhere.
+        reference: a point that is worse; points that are not better than it everywhere add nothing.
+
+    >>> hypervolume([(1.0, 3.0), (2.0, 1.0)], (0.0, 0.0))
+    4.0
+    """
+    points = [tuple(p) for p in scores if all(value > low for value, low in zip(p, reference, strict=True))]
+    if not points:
+        return 0.0
+    if len(reference) == 1:
+        return max(p[0] for p in points) - reference[0]
+    points.sort(key=lambda p: -p[-1])
+    if len(reference) == 2:
+        return _area(points, reference)
+    volume = 0.0
+    for index, point in enumerate(points):
+        below = points[index + 1][-1] if index + 1 < len(points) else reference[-1]
+        if point[-1] > below:
+            volume += (point[-1] - below) * hypervolume([p[:-1] for p in points[: index + 1]], reference[:-1])
+    return volume
+
+
+def _area(points: Sequence[Sequence[float]], reference: Sequence[float]) -> float:
+    """Return the hypervolume for two axes; the points come with the second axis falling."""
+    area, widest = 0.0, reference[0]
+    for x, y in points:
+        if x > widest:
+            area += (x - widest) * (y - reference[1])
+            widest = x
+    return area
+
+
 def crowding(scores: Scores) -> list[float]:
     """Return the crowding distance of each point (Deb et al., NSGA-II, 2002); the ends of each axis are infinite."""
     points = np.asarray(scores, dtype=float)

@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from evaluators import MetricFailure
 from nas.expressions import Constraint, Objective
-from nas.pareto import best_index, front
+from nas.pareto import best_index, front, hypervolume
 from nas.trial import Trial
 from searchspaces import Architecture, NasError, SearchSpace
 
 MAX_TRIES = 2000  # draws before a constraint counts as one that nobody can meet
 MAX_REPEATS = 2000  # networks seen before, drawn in a row, before the space counts as exhausted
+
+
+@dataclass(frozen=True)
+class Hypervolume:
+    """How good a Pareto front is, in one number.
+
+    Args:
+        share: of the box between the worst and the best value of each objective that the front dominates, 0 to 1.
+        alone: number of each trial of the front to the share that only it dominates.
+        worst: objective to its worst feasible value, the corner the share is measured from.
+    """
+
+    share: float
+    alone: Mapping[int, float]
+    worst: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -25,6 +42,7 @@ class Problem:
         static_value: metric name and architecture to the exact value of a metric that costs next to nothing;
             constraints on such metrics are checked before anything is evaluated.
         static_metrics: the metrics `static_value` knows.
+        growing_metrics: those of them that the smallest network of the space has the smallest value of.
     """
 
     space: SearchSpace
@@ -34,15 +52,16 @@ class Problem:
     static_metrics: frozenset[str] = frozenset()
     static_value: Callable[[str, Architecture], float] | None = None
     max_tries: int = MAX_TRIES
+    growing_metrics: frozenset[str] = frozenset()
 
     def require_reachable(self) -> None:
-        """Check that the smallest network of the space meets every upper bound on a static metric.
+        """Check that the smallest network of the space meets every upper bound on a growing static metric.
 
         Raises:
             NasError: if it does not, with the value it has.
         """
         for constraint, value in self.violations(self.space.smallest(**self.sizes)).items():
-            if constraint.comparison == "<=":
+            if constraint.comparison == "<=" and constraint.metric in self.growing_metrics:
                 raise NasError(
                     f"constraint={str(constraint)!r} can be met by none of {self.space.name}: its smallest network has "
                     f"{constraint.metric}={value:g}"
@@ -52,11 +71,19 @@ class Problem:
         """Return the value of each static constraint that the architecture breaks."""
         broken = {}
         for constraint in self.constraints:
-            if constraint.metric in self.static_metrics and self.static_value is not None:
-                value = self.static_value(constraint.metric, architecture)
+            if constraint.metric in self.static_metrics:
+                value = self.bounded_value(constraint, architecture)
                 if not constraint.holds(value):
                     broken[constraint] = value
         return broken
+
+    def bounded_value(self, constraint: Constraint, architecture: Architecture) -> float:
+        """Return the value of a static metric; where there is none, an infinite one that breaks the constraint."""
+        assert self.static_value is not None
+        try:
+            return self.static_value(constraint.metric, architecture)
+        except MetricFailure:
+            return math.inf if constraint.comparison == "<=" else -math.inf
 
     def draw(self, propose: Callable[[], Architecture]) -> Architecture:
         """Return the first proposal that meets the static constraints.
@@ -77,10 +104,18 @@ class Problem:
                 if constraint.violation(value) < constraint.violation(best):
                     closest[constraint] = value
         worst = max(failures, key=lambda constraint: failures[constraint])
-        raise NasError(
-            f"constraint={str(worst)!r} was met by none of {self.max_tries} networks drawn from {self.space.name}; "
-            f"the closest had {worst.metric}={closest[worst]:g}: give a bound the space can reach"
-        )
+        missed = f"constraint={str(worst)!r} was met by none of {self.max_tries} networks drawn from {self.space.name}"
+        if math.isinf(closest[worst]):
+            raise NasError(f"{missed}; none has a value, for one: {self._why_none(worst.metric, architecture)}")
+        raise NasError(f"{missed}; the closest had {worst.metric}={closest[worst]:g}: give a bound the space can reach")
+
+    def _why_none(self, metric: str, architecture: Architecture) -> str:
+        assert self.static_value is not None
+        try:
+            self.static_value(metric, architecture)
+        except MetricFailure as failure:
+            return str(failure)
+        return "others had none"
 
     def draw_new(self, propose: Callable[[], Architecture], seen: set[Architecture]) -> Architecture | None:
         """Return a feasible proposal that is not in `seen`, and add it there; None when only repeats come."""
@@ -123,6 +158,26 @@ class Problem:
         order = sorted(front(scores), key=lambda index: [-score for score in scores[index]])
         best = [candidates[index] for index in order]
         return best[:1] if len(self.objectives) == 1 else best
+
+    def hypervolume(self, trials: Sequence[Trial]) -> Hypervolume | None:
+        """Return how much of the box of the feasible trials the front dominates; None with less than two objectives.
+
+        The box lies between the worst and the best value of each objective, so the share belongs to one run.
+        """
+        candidates = self.feasible(trials)
+        if len(self.objectives) < 2 or not candidates:
+            return None
+        points = np.asarray([self.scores(trial) for trial in candidates])
+        low, span = points.min(axis=0), np.ptp(points, axis=0)
+        members = self.front(trials)
+        scaled = [tuple((np.asarray(self.scores(t)) - low) / np.where(span > 0, span, 1.0)) for t in members]
+        corner = (0.0,) * len(self.objectives)
+        total = hypervolume(scaled, corner)
+        alone = {
+            trial.number: total - hypervolume(scaled[:i] + scaled[i + 1 :], corner) for i, trial in enumerate(members)
+        }
+        worst = {o.metric: float(o.sign * value) for o, value in zip(self.objectives, low, strict=True)}
+        return Hypervolume(total, alone, worst)
 
     def leader(self, leader: Trial | None, trial: Trial) -> Trial | None:
         """Return the better of the leader so far and a new trial, by the first objective; for showing progress."""

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from evaluators import parse_settings
 from nas.config import SearchConfig, differing_key, read_yaml, versions, write_config
+from nas.costs import predicted_costs
 from nas.journal import Journal, mend
 from nas.trial import Trial
 from searchspaces import Architecture, NasError, get_space
+
+_LOCK, _TRIES = ".lock", 5
 
 
 class RunDirectory:
@@ -28,6 +32,8 @@ class RunDirectory:
         self.path = path
         if config.needs_supernet and config.supernet is None:
             config = config.model_copy(update={"supernet": str(path / "supernet")})
+        if config.trains and config.storage is None:
+            config = config.model_copy(update={"storage": str(path / "training")})
         self.config = config
         self._journal: Journal | None = None
 
@@ -81,17 +87,14 @@ class RunDirectory:
         Raises:
             NasError: if another process searches in it, or the folder cannot be written.
         """
-        try:
-            file = open(self.path / ".lock", "w")  # noqa: SIM115  # closed below
-        except OSError as error:
-            raise NasError(f"{self.path}: cannot be written: {error.strerror}") from error
-        with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise NasError(f"{self.path} is being searched by another process; wait for it or end it") from error
-            mend(self.path / "trials.journal")
+        with hold(self.path):
+            mend(self.journal_path)
             yield
+
+    @property
+    def journal_path(self) -> Path:
+        """Where the trials are; the file is not there before the first."""
+        return self.path / "trials.journal"
 
     @property
     def journal(self) -> Journal:
@@ -100,7 +103,7 @@ class RunDirectory:
             problems = {"search": self.config.problem("search")}
             if self.config.scales:
                 problems["scale"] = self.config.problem("scale")
-            self._journal = Journal(self.path / "trials.journal", problems)  # type: ignore[arg-type]
+            self._journal = Journal(self.journal_path, problems)  # type: ignore[arg-type]
         return self._journal
 
     def changed_versions(self) -> list[str]:
@@ -137,6 +140,8 @@ class RunDirectory:
         }
         if "proxy_width" in trial.attributes:
             provenance["measured_at_width"] = trial.attributes["proxy_width"]
+        if costs := predicted_costs(self.config, trial.architecture):
+            provenance["costs"] = costs
         if notation := space.notation(trial.architecture):
             provenance["notation"] = notation
         return trial.architecture.replace(provenance=provenance)
@@ -151,6 +156,40 @@ class RunDirectory:
             architecture.write(folder / file)
         for stale in set(os.listdir(folder)) - {file for file, _ in files}:
             (folder / stale).unlink()
+
+
+@contextmanager
+def hold(path: Path) -> Iterator[None]:
+    """Claim a run for this process while the context lasts; the claim dies with the process.
+
+    Raises:
+        NasError: if another process has it, or the folder cannot be written.
+    """
+    try:
+        file = open(path / _LOCK, "w")  # noqa: SIM115  # closed below
+    except OSError as error:
+        raise NasError(f"{path}: cannot be written: {error.strerror}") from error
+    with file:
+        for _ in range(_TRIES):  # whoever asks `is_held` has it for a moment
+            with suppress(BlockingIOError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            time.sleep(0.02)
+        else:
+            raise NasError(f"{path} is being searched by another process; wait for it or end it")
+        yield
+
+
+def is_held(path: Path) -> bool:
+    """Whether a process works in a run now."""
+    try:
+        with open(path / _LOCK) as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
 
 
 def _is_unused(path: Path) -> bool:

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from nas.config import SearchConfig
 from nas.evaluation import Evaluator
 from nas.executors import Executor
-from nas.expressions import Constraint, parse_constraint
+from nas.expressions import parse_constraint
 from nas.problem import Problem
 from nas.rundir import RunDirectory
 from nas.scaling.growth import Candidate, Growth
 from nas.strategies import make_strategy
 from nas.trial import Phase, Trial
-from searchspaces import Architecture, NasError
+from searchspaces import NasError
 
 # While a search is followed by scaling it leaves this share of the budget to it.
 _SCALING_SHARE = 0.3
@@ -147,10 +147,7 @@ class Study:
         bound = parse_constraint(str(config.scale_to), "scale_to")
         stop = parse_constraint(settings.stop_at, "scaling.stop_at") if settings.stop_at else None
         static = {name: metric for name, metric in config.make_metrics().items() if metric.static}
-
-        def value(constraint: Constraint, candidate: Architecture) -> float:
-            return static[constraint.metric].measure(candidate, 0)
-
+        value = problem.bounded_value
         growth = Growth(
             self.outcome().seed.architecture,
             settings,

@@ -7,13 +7,20 @@ import sys
 
 import typer
 
+from nas.cli.dashboard import dashboard
 from nas.cli.describe import describe
 from nas.cli.listing import metrics, spaces, strategies
+from nas.cli.measure import measure
+from nas.cli.predict import predict
+from nas.cli.profile import profile
 from nas.cli.report import report
 from nas.cli.sample import sample
 from nas.cli.score import score
 from nas.cli.search import resume, search
+from nas.cli.status import status
+from nas.cli.targets import targets
 from nas.cli.train import train
+from nas.cli.tune import tune
 from searchspaces.errors import NasError
 
 app = typer.Typer(
@@ -24,7 +31,23 @@ app = typer.Typer(
     rich_markup_mode=None,  # importing rich for the help alone would cost a third of its time
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (search, resume, train, score, describe, sample, spaces, metrics, strategies, report):
+_COMMANDS = (
+    search,
+    resume,
+    status,
+    dashboard,
+    train,
+    tune,
+    score,
+    describe,
+    sample,
+    spaces,
+    metrics,
+    strategies,
+    report,
+)
+_DEVICES = (targets, predict, measure, profile)
+for command in (*_COMMANDS, *_DEVICES):
     app.command()(command)
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from hardware import Network
     from searchspaces import Architecture
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
@@ -84,6 +85,23 @@ def read_architecture(text: str) -> Architecture:
     if text.endswith(".json") or "/" in text:
         raise NasError(f"{text}: no such file")
     raise unknown_name("file or published network", text, published)
+
+
+def read_network(text: str, image_size: int | None = None) -> Network:
+    """Return what `read_architecture` does, or the network of timm that ``timm:NAME`` names.
+
+    Args:
+        image_size: side of the input, None for the network's own.
+
+    Raises:
+        NasError: if it is none of these, or takes no image of that size.
+    """
+    from hardware.network import TIMM_PREFIX, timm_network
+
+    if text.startswith(TIMM_PREFIX):
+        return timm_network(text, image_size)
+    architecture = read_architecture(text)
+    return architecture if image_size is None else architecture.replace(image_size=image_size)
 
 
 def _from_notation(text: str) -> Architecture:

@@ -78,6 +78,7 @@ def _space(space: SearchSpace) -> dict[str, Any]:
 def metrics(as_json: AsJson = False) -> None:
     """List the metrics with every setting and its default; settings go below `metrics:` in a YAML file."""
     from evaluators import metrics as registry
+    from evaluators.hardware import QUANTITIES, HardwareSettings
 
     listed: dict[str, dict[str, Any]] = {}
     for name in registry.names():
@@ -85,6 +86,9 @@ def metrics(as_json: AsJson = False) -> None:
         about = (cls.__doc__ or "").split("\n")[0]
         own = {"direction": cls.direction, "unit": cls.unit, "static": cls.static, "meaning": about}
         listed[name] = {**own, "settings": _settings(cls.Settings)}
+    for family, (unit, meaning) in QUANTITIES.items():
+        own = {"direction": "minimize", "unit": unit, "static": None, "meaning": f"{meaning}; see `nas targets`"}
+        listed[f"{family}@TARGET"] = {**own, "settings": _settings(HardwareSettings)}
     _print_options("metric", listed, as_json)
 
 

@@ -42,6 +42,9 @@ def show_outcome(run: RunDirectory, study: Study, outcome: Outcome, seconds: flo
         for label, trial in labelled
     ]
     print_table(("", *names, "network"), rows, f"{_counts(study)}, {seconds:.0f} s")
+    volume = run.config.problem("search").hypervolume(study.trials)
+    if volume is not None:
+        print(f"The front dominates {volume.share:.3f} of the box of the feasible networks (hypervolume).")
     if outcome.family:
         print("Of scaled networks, the proxies are those of their narrow relatives.")
     best = run.path / "best.json"
@@ -52,11 +55,13 @@ def show_outcome(run: RunDirectory, study: Study, outcome: Outcome, seconds: flo
 
 def outcome_as_dict(run: RunDirectory, study: Study, outcome: Outcome, seconds: float, report: Path) -> dict[str, Any]:
     """Return the same as plain JSON values."""
+    volume = run.config.problem("search").hypervolume(study.trials)
     return {
         "run": str(run.path),
         "best": str(run.path / "best.json"),
         "report": str(report),
         "winner": {**_plain(outcome.winner), "architecture": run.document(outcome.winner).to_dict()},
+        "hypervolume": None if volume is None else {"share": volume.share, "worst": dict(volume.worst)},
         "front": [_plain(trial) for trial in outcome.front],
         "family": [_plain(trial) for trial in outcome.family],
         "trials": len(study.trials),

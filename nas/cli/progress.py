@@ -9,6 +9,7 @@ from typing import Any
 
 from nas.cli.console import format_value, say
 from nas.config import SearchConfig
+from nas.executors import Executor
 from nas.study import Observer
 from nas.trial import Phase, Trial
 
@@ -16,10 +17,11 @@ _EVERY = 10.0  # seconds between lines where there is no terminal
 
 
 class SearchProgress(Observer):
-    """Shows candidates per second, the best so far, failures and the time left. A context manager."""
+    """Shows workers, candidates per second, the best so far, failures and the time left. A context manager."""
 
-    def __init__(self, config: SearchConfig) -> None:
+    def __init__(self, config: SearchConfig, executor: Executor) -> None:
         self._config = config
+        self._executor = executor
         self._bar: Any = None
         self._task: Any = None
         self._phase: Phase = "search"
@@ -68,7 +70,9 @@ class SearchProgress(Observer):
 
     def _note(self, best: Trial | None) -> str:
         seconds = max(time.monotonic() - self._phase_started, 1e-9)
-        notes = [f"{(self._computed - 1) / seconds:.1f}/s"] if self._computed > 1 else ["starting"]
+        active = self._executor.active
+        notes = [f"{active} worker{'s' * (active != 1)}"]
+        notes.append(f"{(self._computed - 1) / seconds:.1f}/s" if self._computed > 1 else "starting")
         if best is not None:
             metric = self._config.objectives[0].metric if self._phase == "search" else "params"
             notes.append(f"best {metric}={format_value(best.value(metric))}")

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from nas.study import Outcome
 
 Repeated = list[str] | None
+Address = Annotated[
+    str | None, typer.Option(help="Ray cluster: auto, HOST:PORT or ray://HOST:PORT. [default: a local Ray]")
+]
+Resources = Annotated[str | None, typer.Option(help="Of a worker on Ray, such as gpu=0.25. [default: cpu=1]")]
 
 
 def search(
@@ -27,11 +31,29 @@ def search(
     seed: Annotated[int | None, typer.Option(help="Seed of everything. [default: 0]")] = None,
     out: Annotated[str | None, typer.Option(help="Run directory. [default: a new one below runs/]")] = None,
     workers: Annotated[int | None, typer.Option(help="Worker processes. [default: one per core]")] = None,
-    executor: Annotated[str | None, typer.Option(help="processes or inline. [default: processes]")] = None,
+    executor: Annotated[str | None, typer.Option(help="processes, inline or ray. [default: processes]")] = None,
+    ray_address: Address = None,
+    resources: Resources = None,
+    max_retries: Annotated[
+        int | None, typer.Option(help="Further tries after a worker died or hung. [default: 2]")
+    ] = None,
+    timeout_per_trial: Annotated[
+        str | None, typer.Option(help="A worker that takes longer is hung: 90s, 10m. [default: none]")
+    ] = None,
+    connect_timeout: Annotated[
+        str | None, typer.Option(help="Within which a Ray cluster must answer. [default: 30s]")
+    ] = None,
+    storage: Annotated[
+        str | None, typer.Option(help="Folder or URL of trainings' checkpoints. [default: training/ in the run]")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Epochs of each training, for --maximize accuracy.")] = None,
+    stop_early: Annotated[str | None, typer.Option(help="asha or hyperband: end poor trainings early, on Ray.")] = None,
     preset: Annotated[str | None, typer.Option(help="quick or paper. [default: quick]")] = None,
     maximize: Annotated[Repeated, typer.Option(help="Metric to maximise; may repeat. See `nas metrics`.")] = None,
     minimize: Annotated[Repeated, typer.Option(help="Metric to minimise; may repeat.")] = None,
     constraint: Annotated[Repeated, typer.Option(help="Bound on every network, such as 'params<=30e6'.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Images in one pass, for every target of the search.")] = None,
+    precision: Annotated[str | None, typer.Option(help="Such as fp16 or int8, for every target of the search.")] = None,
     scale_to: Annotated[
         str | None, typer.Option(help="Scale the winner up to a bound, such as 'params<=30e6'.")
     ] = None,
@@ -63,10 +85,20 @@ def search(
         "out": out,
         "workers": workers,
         "executor": executor,
+        "ray_address": ray_address,
+        "resources": resources,
+        "max_retries": max_retries,
+        "timeout_per_trial": timeout_per_trial,
+        "connect_timeout": connect_timeout,
+        "storage": storage,
+        "epochs": epochs,
+        "stop_early": stop_early,
         "preset": preset,
         "maximize": maximize or None,
         "minimize": minimize or None,
         "constraint": constraint or None,
+        "batch_size": batch_size,
+        "precision": precision,
         "scale_to": scale_to,
         "no_scale": no_scale,
         "data": data,
@@ -85,15 +117,27 @@ def search(
 def resume(
     run: Annotated[Path, typer.Argument(help="Run directory.")],
     workers: Annotated[int | None, typer.Option(help="Worker processes; results do not depend on it.")] = None,
+    executor: Annotated[str | None, typer.Option(help="processes, inline or ray, as for `nas search`.")] = None,
+    ray_address: Address = None,
+    resources: Resources = None,
     as_json: AsJson = False,
 ) -> None:
     """Continue a run that was stopped or killed; it ends with the same trials as an uninterrupted one."""
     warnings_as_sentences()
     from nas.rundir import RunDirectory
+    from nas.tuning.run import TuningRun
 
+    if TuningRun.is_one(run):
+        from nas.cli.tune import finish
+        from nas.executors import ExecutorOptions
+
+        options = ExecutorOptions(ray_address=ray_address, resources=resources or "cpu=1")
+        finish(TuningRun.open(run), options, workers or 0, as_json)
+        return
     directory = RunDirectory.open(run)
-    if workers is not None:
-        directory.config = directory.config.model_copy(update={"workers": workers})
+    changed = {"workers": workers, "executor": executor, "ray_address": ray_address, "resources": resources}
+    changed = {key: value for key, value in changed.items() if value is not None}
+    directory.config = directory.config.model_copy(update=changed).check()
     for line in directory.changed_versions():
         say(f"warning: another version than the run began with: {line}; values may differ in their last digits")
     _finish(directory, as_json)
@@ -110,6 +154,7 @@ def _new_path(config: SearchConfig) -> Path:
 
 def _finish(run: RunDirectory, as_json: bool) -> None:
     """Run the study to its end, write the report and show what was found."""
+    from evaluators.training.storage import require_writable
     from nas.cli.outcome import describe_plan, outcome_as_dict, show_outcome
     from nas.cli.progress import SearchProgress
     from nas.executors import make_executor
@@ -120,10 +165,12 @@ def _finish(run: RunDirectory, as_json: bool) -> None:
     signal.signal(signal.SIGTERM, _interrupt)  # a polite kill ends as cleanly as Ctrl-C
     say(describe_plan(run))
     start = time.monotonic()
+    if run.config.trains:
+        require_writable(str(run.config.storage))
     with run.locked():
         prepare_supernet(run, say)  # with all cores, before the workers take one each
-        workers = make_executor(run.config.executor, run.config.worker_count)
-        with workers as executor, SearchProgress(run.config) as progress:
+        workers = make_executor(run.config.executor, run.config.worker_count, run.config.executor_options)
+        with workers as executor, SearchProgress(run.config, executor) as progress:
             study = Study(run, executor, progress)
             outcome = study.run()
         report = write_report(run)

@@ -16,8 +16,9 @@ def draw_figures(contents: Contents) -> dict[str, tuple[Figure, str]]:
     figures: dict[str, tuple[Figure, str]] = {}
     if panels := series.history_panels(contents):
         figures["history"] = plots.history(panels), "The objectives of every trial in the order they were measured"
-    if (panel := series.pareto_panel(contents)) is not None:
-        figures["pareto"] = plots.scatter(panel), f"{panel.y} against {panel.x} for every measured network"
+    for number, panel in enumerate(series.pareto_panels(contents)):
+        name = _name("pareto", number)
+        figures[name] = plots.scatter(panel), f"{panel.y} against {panel.x} for every measured network"
     for number, (objective, shares) in enumerate(contents.importances):
         if not isinstance(shares, str):
             name = _name("importance", number)

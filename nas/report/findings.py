@@ -6,6 +6,8 @@ import shlex
 from collections.abc import Mapping
 
 from evaluators import Measurement
+from nas.costs import error_text, predicted_costs
+from nas.problem import Hypervolume
 from nas.report.contents import Contents, proxy_width
 from nas.report.markup import Markup, code, command, element, facts, folded, paragraph, plot, section, table, warning
 from nas.report.series import shape_text
@@ -36,7 +38,9 @@ def winner_section(contents: Contents) -> Markup:
         details.append(note)
     details += _use(contents)
     drawing = element("figure", Markup(svg_drawing(architecture)))
-    return section("The winner", element("div", drawing, element("div", *details), class_="pair"))
+    pair = element("div", drawing, element("div", *details), class_="pair")
+    stated = _stated_errors(contents, architecture)
+    return section("The winner", pair, *([] if stated is None else [paragraph("Predicted by the targets:"), stated]))
 
 
 def best_section(contents: Contents) -> Markup:
@@ -48,10 +52,17 @@ def best_section(contents: Contents) -> Markup:
     names += [constraint.metric for constraint in problem.constraints]
     names = list(dict.fromkeys([*names, "params", "macs"]))
     several = len(problem.objectives) > 1
+    volume = problem.hypervolume(contents.search)
     rows = [
-        [trial.number, _folded_drawing(trial.architecture), *(_cell(trial, name) for name in names)]
+        [
+            trial.number,
+            _folded_drawing(trial.architecture),
+            *(_cell(trial, name) for name in names),
+            *([f"{volume.alone.get(trial.number, 0.0):.3f}"] if volume is not None else []),
+        ]
         for trial in contents.front[:_MOST_ROWS]
     ]
+    columns = ["trial", "network", *names, *(["hypervolume"] if volume is not None else [])]
     count = plural(len(contents.front), "network")
     text = f"The Pareto front of the search: {count}." if several else f"The best {count} of the search."
     if len(contents.front) > _MOST_ROWS:
@@ -59,7 +70,17 @@ def best_section(contents: Contents) -> Markup:
     if several and (contents.path / "pareto").is_dir():
         text += " Each is a file in pareto/."
     heading = "Pareto front" if several else "Best networks"
-    return section(heading, paragraph(text), table(("trial", "network", *names), rows, (0, *range(2, 2 + len(names)))))
+    shown = table(columns, rows, (0, *range(2, len(columns))))
+    return section(heading, paragraph(text), shown, *([] if volume is None else [_volume_note(volume)]))
+
+
+def _volume_note(volume: Hypervolume) -> Markup:
+    corner = ", ".join(f"{name} {quantity(name, value)}" for name, value in volume.worst.items())
+    text = (
+        f"Hypervolume of the front: {volume.share:.3f} of the box between the worst feasible values ({corner}) and the "
+        "best ones; the column has what each network alone adds."
+    )
+    return paragraph(text, note=True)
 
 
 def family_section(contents: Contents, plots: Mapping[str, Markup]) -> Markup:
@@ -114,6 +135,17 @@ def _value_row(name: str, measurement: Measurement) -> tuple[str, str, str, str]
     several = len(measurement.repeats) > 1
     spread = f"±{measurement.spread:.2g}" if several else ""
     return name, quantity(name, measurement.value), spread, str(len(measurement.repeats)) if several else ""
+
+
+def _stated_errors(contents: Contents, architecture: Architecture) -> Markup | None:
+    """Return what the targets of the search say of their own predictions; None where there was no target."""
+    rows = [
+        (f"{name}@{cost['target']}", quantity(name, said["value"]), said["basis"], error_text(said), said["note"])
+        for cost in predicted_costs(contents.config, architecture)
+        for name, said in cost.items()
+        if isinstance(said, dict)
+    ]
+    return table(("predicted", "value", "basis", "error", "note"), rows, (1,)) if rows else None
 
 
 def _cell(trial: Trial, metric: str) -> str:

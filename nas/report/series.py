@@ -16,10 +16,16 @@ def history_panels(contents: Contents) -> list[Panel]:
     return panels
 
 
-def pareto_panel(contents: Contents) -> Panel | None:
-    """Return the first two objectives against each other, or the only one over params; None without values."""
+def pareto_panels(contents: Contents) -> list[Panel]:
+    """Return the first objective against each other one, or the only one over params; none without values."""
+    others = contents.problem.objectives[1:]
+    found = [_pareto_panel(contents, other) for other in others] or [_pareto_panel(contents, None)]
+    return [panel for panel in found if panel is not None]
+
+
+def _pareto_panel(contents: Contents, other: Objective | None) -> Panel | None:
     first, *others = contents.problem.objectives
-    across = others[0].metric if others else ("macs" if first.metric == "params" else "params")
+    across = other.metric if other is not None else ("macs" if first.metric == "params" else "params")
     marked: dict[int, Kind] = {trial.number: "front" for trial in contents.front} if others else {}
     if contents.seed is not None and not others:
         marked[contents.seed.number] = "best"
@@ -32,7 +38,7 @@ def pareto_panel(contents: Contents) -> Panel | None:
     if not points:
         return None
     line = sorted((point.x, point.y) for point in points if point.kind == "front") if len(others) == 1 else []
-    title = f"{first}, {others[0]}" if others else f"{first.metric} against {across}"
+    title = f"{first}, {other}" if other is not None else f"{first.metric} against {across}"
     return Panel(title, across, first.metric, points, line)
 
 

@@ -43,11 +43,10 @@ def draw_shrunk(problem: Problem, rng: np.random.Generator, band: float, fine: C
     Args:
         fine: last words of the names of the fine decisions, such as ``heads`` and ``hidden``.
     """
-    assert problem.static_value is not None
     limit = limit_of(problem)
     for _ in range(_REDRAWS):
         architecture = _coarse(problem, rng, fine)
-        value = problem.static_value(limit.metric, architecture)
+        value = problem.bounded_value(limit, architecture)
         if value >= band * limit.bound:
             break
     step = 0
@@ -56,7 +55,7 @@ def draw_shrunk(problem: Problem, rng: np.random.Generator, band: float, fine: C
         if smaller is None:
             break
         architecture, step = smaller, step + 1
-        value = problem.static_value(limit.metric, architecture)
+        value = problem.bounded_value(limit, architecture)
     return architecture
 
 

@@ -1,11 +1,12 @@
 """Fronts, ranks and crowding against the plain definitions."""
 
+import itertools
 import math
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nas.pareto import best_index, crowding, dense_ranks, domination_ranks, front
+from nas.pareto import best_index, crowding, dense_ranks, domination_ranks, front, hypervolume
 
 points = st.integers(1, 3).flatmap(
     lambda n: st.lists(st.tuples(*[st.integers(0, 5).map(float)] * n), min_size=1, max_size=25)
@@ -52,6 +53,14 @@ def test_dense_ranks_leave_no_gap(values):
     ranks = dense_ranks(values)
     assert set(ranks) == set(range(len(set(values))))
     assert all((ranks[i] < ranks[j]) == (values[i] > values[j]) for i in range(len(values)) for j in range(len(values)))
+
+
+@given(st.lists(st.tuples(*[st.integers(-1, 4)] * 3), min_size=1, max_size=8), st.integers(1, 3))
+def test_hypervolume_counts_the_unit_boxes_below_the_points(points, axes):
+    points = [tuple(map(float, point[:axes])) for point in points]
+    boxes = itertools.product(range(4), repeat=axes)
+    inside = sum(any(all(b < p for b, p in zip(box, point, strict=True)) for point in points) for box in boxes)
+    assert hypervolume(points, (0.0,) * axes) == inside
 
 
 def test_nothing_has_no_front():

@@ -86,7 +86,7 @@ def test_history_marks_failed_and_infeasible(tmp_path: Path) -> None:
     assert [point.kind for point in panel.points] == ["measured", "infeasible", "measured"]
     assert panel.failed == [1]
     assert panel.line == [(0, 0.2), (3, 0.4), (3, 0.4)]
-    scatter = series.pareto_panel(read_contents(run))
+    (scatter,) = series.pareto_panels(read_contents(run))
     assert scatter is not None
     assert [point.kind for point in scatter.points] == ["measured", "infeasible", "best"]
     assert (scatter.x, scatter.y) == ("params", "toy_score")
