@@ -17,9 +17,11 @@ from evaluators.training import load_data
 from evaluators.training.splits import Share
 from searchspaces import NasError, get_space
 
+# fp32, since `auto` is bf16 on some processors.
 SHORT = {
     "epochs": 3, "batch_size": 256, "choice_warmup_epochs": 1, "warmup_epochs": 1, "eval_every": 1, "eval_networks": 1,
     "ema_decay": 0.9, "drop_path": 0.1, "threads": 1, "checkpoint_seconds": 0.0, "eval_images": 60,
+    "precision": "fp32",
 }  # fmt: skip
 CHILD = """
 import json, sys

@@ -17,7 +17,10 @@ from evaluators.training.loop import evaluate
 from searchspaces import Architecture, NasError, get_space
 from searchspaces.asvit import read_genotype
 
-SHORT = {"epochs": 4, "batch_size": 256, "warmup_epochs": 1, "checkpoint_seconds": 0.0, "threads": 1}
+# fp32, since `auto` is bf16 on some processors.
+SHORT = {
+    "epochs": 4, "batch_size": 256, "warmup_epochs": 1, "checkpoint_seconds": 0.0, "threads": 1, "precision": "fp32",
+}  # fmt: skip
 MIXED = {"mixup": 0.8, "cutmix": 1.0, "drop_path": 0.2}
 CHILD = """
 import json, sys
