@@ -23,7 +23,7 @@ QUANTITIES = {
 class HardwareSettings(Settings):
     """What is run on the device."""
 
-    batch_size: int | None = Field(default=None, ge=1, description="images in one pass; None: the target's default")
+    batch_size: int | None = Field(default=None, ge=1, description="images in one pass; None: 1")
     precision: str | None = Field(default=None, description="such as fp16 or int8; None: the target's default")
 
 

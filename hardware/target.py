@@ -20,7 +20,6 @@ class Target:
         name: the word that selects it, such as ``gpu-rtx4090``.
         meaning: one line for `nas targets`.
         precisions: what it can compute in, the default first.
-        batch_size: the default.
         quick: whether an estimate takes well under a millisecond once warm, so that constraints on it are checked
             before a network is evaluated at all.
     """
@@ -28,7 +27,6 @@ class Target:
     name: ClassVar[str]
     meaning: ClassVar[str] = ""
     precisions: ClassVar[tuple[str, ...]] = ("fp32",)
-    batch_size: ClassVar[int] = 1
     quick: ClassVar[bool] = True
 
     def estimate(self, architecture: Network, batch_size: int | None = None, precision: str | None = None) -> Estimate:
@@ -36,7 +34,7 @@ class Target:
 
         Args:
             architecture: of a search space, or a network of timm (`hardware.network.timm_network`).
-            batch_size: images in one pass, None for the target's default.
+            batch_size: images in one pass, None for 1.
             precision: one of `precisions`, None for the first.
 
         Raises:
@@ -63,7 +61,7 @@ class Target:
         Raises:
             NasError: a batch size below 1 or a precision the target does not have.
         """
-        size = self.batch_size if batch_size is None else batch_size
+        size = 1 if batch_size is None else batch_size
         if type(size) is not int or size < 1:
             raise NasError(f"batch_size={size!r} must be an integer of at least 1")
         chosen = self.precisions[0] if precision is None else precision

@@ -92,6 +92,7 @@ class Estimator:
     def __init__(self, target: str, predictor: Predictor) -> None:
         self.target = target
         self.predictor = predictor
+        self._scope = predictor.scope()
         self._parts: dict[tuple[str, Part], _Placed] = {}
 
     def estimate(self, network: Network, batch_size: int) -> Estimate:
@@ -114,7 +115,11 @@ class Estimator:
             energy_mj=self._energy(columns, latency, batch_size),
             memory_mb=Quantity(memory, "model", note=_MEMORY_NOTE),
             breakdown=_shares(parts, latency, waiting, float(predictor.sharing(batch_size))),
-            details=(("device", predictor.device), ("latency per image, ms", latency / batch_size)),
+            details=(
+                ("device", predictor.device),
+                ("latency per image, ms", latency / batch_size),
+                ("fitted on", self._scope),
+            ),
         )
 
     def _latency(self, latency: float, interval: tuple[float, float], waiting: bool, batch_size: int) -> Quantity:

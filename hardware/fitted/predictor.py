@@ -129,6 +129,14 @@ class Predictor:
             return "fitted" if latency_ms >= self.measured.shortest_pass_ms else self.launch_basis
         return "fitted" if low <= batch_size <= high else "model"
 
+    def scope(self) -> str:
+        """Return in words which passes it was fitted on, and with what error."""
+        low, high = min(self.measured.batch_sizes), max(self.measured.batch_sizes)
+        where = f"passes of {low} to {high} images" if low < high else f"passes of {low} image{'s' * (low > 1)}"
+        if self.measured.shortest_pass_ms:
+            where = f"passes of {self.measured.shortest_pass_ms:g} ms and more"
+        return f"{where}; mean error {100 * float(self.error['mape']):.1f} % ({self.error['split']})"
+
     def write(self, path: Path) -> None:
         """Write the document whole, through a neighbour."""
         document = {

@@ -44,7 +44,6 @@ class Rtx3090(FittedTarget):
     name = "gpu-rtx3090"
     meaning = "GeForce RTX 3090, PyTorch, mixed fp16; throughput measured, batch 1 a model"
     precisions = ("fp16",)
-    batch_size = 128
 
 
 @register_target
@@ -54,7 +53,6 @@ class Rtx4090(FittedTarget):
     name = "gpu-rtx4090"
     meaning = "GeForce RTX 4090, PyTorch, mixed fp16; throughput measured, batch 1 a model"
     precisions = ("fp16",)
-    batch_size = 128
 
 
 @register_target
@@ -120,7 +118,6 @@ class LocalGpu(LocalTarget):
     name = "gpu-local"
     meaning = "the CUDA device of this machine, after `nas profile --target gpu-local`"
     precisions = ("fp16", "bf16", "fp32")
-    batch_size = 128
     device = "cuda"
 
 

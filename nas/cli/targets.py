@@ -6,7 +6,7 @@ from nas.cli.console import AsJson, print_json, print_table
 
 
 def targets(as_json: AsJson = False) -> None:
-    """List the devices: what they compute in, the default batch, and whether they can be measured here."""
+    """List the devices: what they compute in, and whether they can be measured here."""
     from hardware import get_target
     from hardware import targets as registry
 
@@ -18,7 +18,6 @@ def targets(as_json: AsJson = False) -> None:
                     "name": target.name,
                     "meaning": target.meaning,
                     "precisions": list(target.precisions),
-                    "batch_size": target.batch_size,
                     "quick": target.quick,
                     "measurable": target.available() is None,
                     "why_not": target.available(),
@@ -28,7 +27,7 @@ def targets(as_json: AsJson = False) -> None:
         )
         return
     rows = [
-        (t.name, ", ".join(t.precisions), t.batch_size, t.meaning, t.available() or "yes")  # the default comes first
+        (t.name, ", ".join(t.precisions), t.meaning, t.available() or "yes")  # the default precision comes first
         for t in known
     ]
-    print_table(("target", "precisions", "batch", "what it is", "measurable here"), rows)
+    print_table(("target", "precisions", "what it is", "measurable here"), rows)

@@ -47,7 +47,6 @@ def test_it_describes_itself(name):
     assert target.meaning
     assert target.precisions
     assert len(set(target.precisions)) == len(target.precisions)
-    assert target.batch_size >= 1
     assert target.available() is None or target.available().strip()
 
 
@@ -94,7 +93,7 @@ def estimated(target, network):
 
 
 def check(target, estimate: Estimate):
-    assert (estimate.target, estimate.batch_size) == (target.name, target.batch_size)
+    assert (estimate.target, estimate.batch_size) == (target.name, 1)
     assert estimate.precision == target.precisions[0]
     assert estimate.latency_ms.value > 0
     for quantity in (estimate.latency_ms, estimate.energy_mj, estimate.memory_mb):
@@ -121,15 +120,13 @@ def check_quantity(quantity: Quantity):
 def test_larger_networks_and_batches_do_not_get_faster(name):
     target, space = ready(name)
     smallest, largest = get_space(space).smallest(image_size=224), get_space(space).largest(image_size=224)
-    low, high = target.estimate(smallest), target.estimate(largest)
+    # Many images: one alone may wait for kernels to be started, of which a larger network can have fewer.
+    low, high = target.estimate(smallest, 64), target.estimate(largest, 64)
     assert low.latency_ms.value <= high.latency_ms.value
     assert low.energy_mj is None or low.energy_mj.value <= high.energy_mj.value
-    try:
-        batch = target.estimate(smallest, batch_size=2 * target.batch_size)
-    except UnsupportedError:
-        return
+    batch = target.estimate(smallest, 128)
     assert batch.latency_ms.value >= low.latency_ms.value
-    assert batch.batch_size == 2 * target.batch_size
+    assert batch.batch_size == 128
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -30,7 +30,7 @@ def drawn(space: str):
 def test_an_estimate_is_whole(name, space):
     target, network = get_target(name), drawn(space)
     found = target.estimate(network)
-    assert (found.target, found.batch_size, found.precision) == (name, target.batch_size, target.precisions[0])
+    assert (found.target, found.batch_size, found.precision) == (name, 1, target.precisions[0])
     assert found.latency_ms.value > 0
     assert sum(share.latency_ms for share in found.breakdown) == pytest.approx(found.latency_ms.value)
     assert len(found.breakdown) == sum(len(part_sums(part).names) for part in network_parts(network))
@@ -72,6 +72,7 @@ def test_a_single_image_on_a_gpu_waits_for_launches_and_is_a_model():
     found = get_target("gpu-rtx4090").estimate(drawn("vit_resnas_tiny"), 1)
     assert (found.latency_ms.basis, found.latency_ms.error, found.latency_ms.interval) == ("model", None, None)
     assert found.latency_ms.note
+    assert dict(found.details)["fitted on"] == "passes of 18.7 ms and more; mean error 12.8 % (5 folds by family)"
     assert {share.bound for share in found.breakdown} == {"launch"}
 
 

@@ -36,7 +36,7 @@ def test_targets_are_listed(nas):
     assert status == 0
     assert set(listed) == set(targets.names())
     toy = listed["toy-device"]
-    assert (toy["precisions"], toy["batch_size"], toy["quick"], toy["measurable"]) == (["fp32", "int8"], 1, True, False)
+    assert (toy["precisions"], toy["quick"], toy["measurable"]) == (["fp32", "int8"], True, False)
     assert "without a device" in toy["why_not"]
     assert "toy-device" in nas("targets")[1]
 
