@@ -1,6 +1,6 @@
 """How well inherited weights rank sub-networks: Kendall tau against the same networks trained alone, on digits.
 
-Usage: python benchmarks/supernet_ranking.py [--networks 16] [--epochs 8] [--seeds 2] [--supernet DIR]
+Usage: python benchmarks/supernet_ranking.py [--networks 16] [--epochs 8] [--seeds 2] [--supernet DIR] [--json FILE]
 
 Digits as they are get the same accuracy from every network, so that there is nothing to rank: here they are turned,
 moved and stretched far more than usual, in training and in the test. Trains a super-network of `vit_resnas_digits`
@@ -12,6 +12,7 @@ copies of the validation and test images, which no training saw. Takes about 40 
 from __future__ import annotations
 
 import argparse
+import json
 import tempfile
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from searchspaces import Architecture, get_space
 
 SPACE = "vit_resnas_digits"
 SIZES = {"image_size": 32, "in_channels": 1, "num_classes": 10}
-DISTORTION = {"rotation": 60.0, "shift": 0.2, "zoom": 0.5}
+DISTORTION = {"rotation": 60.0, "shift": 0.2, "zoom": 0.5, "precision": "fp32"}
 
 
 def sub_networks(count: int) -> list[Architecture]:
@@ -93,6 +94,7 @@ def main() -> None:
     parser.add_argument("--rule", choices=("multi", "single", "sandwich"), default="sandwich")
     parser.add_argument("--supernet-seed", type=int, default=0)
     parser.add_argument("--supernet", type=Path, default=None)
+    parser.add_argument("--json", type=Path, default=None, help="write the table there, too")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         directory = options.supernet or Path(scratch)
@@ -105,11 +107,17 @@ def main() -> None:
         networks, images = sub_networks(options.networks), unseen_images()
         inherited = np.array(subnet_accuracy(load_supernet(directory), networks, images))
     print("macs       params   inherited  alone", flush=True)
-    alone = []
-    for architecture, accuracy in zip(networks, inherited, strict=True):
+    alone: list[float] = []
+    for architecture, accuracy in zip(networks, inherited.tolist(), strict=True):
         alone.append(trained_alone(architecture, images, options.epochs, options.seeds))
         cost = network_cost(architecture)
         print(f"{cost.macs:<10,d} {cost.params:<8,d} {accuracy:<10.4f} {alone[-1]:.4f}", flush=True)
+    if options.json is not None:
+        rows = [
+            {"choices": dict(network.choices), "inherited": a, "alone": b}
+            for network, a, b in zip(networks, inherited.tolist(), alone, strict=True)
+        ]
+        options.json.write_text(json.dumps({"distortion": DISTORTION, "networks": rows}, indent=1) + "\n")
     tau = kendalltau(inherited, alone)
     low, high = interval(inherited, np.array(alone))
     macs = kendalltau([network_cost(a).macs for a in networks], alone).statistic

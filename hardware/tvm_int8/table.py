@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import re
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
@@ -82,14 +84,20 @@ class Table:
         self._read()
 
     def times(self, kernels: Iterable[Kernel], say: Callable[[str], None] | None = None) -> dict[Kernel, float]:
-        """Return the seconds of each kernel; those never measured are measured now and kept."""
+        """Return the seconds of each kernel; those never measured are measured now and kept.
+
+        One process measures at a time: what another has measured meanwhile is taken, so that all workers of a search
+        see the same times, and none is timed beside another.
+        """
         wanted = dict.fromkeys(kernels)
-        missing = [kernel for kernel in wanted if key(kernel) not in self.seconds]
-        if missing:
+        if any(key(kernel) not in self.seconds for kernel in wanted):
             from hardware.tvm_int8.timing import time_kernels
 
-            found = time_kernels(missing, self.isa, say)
-            self.store({key(kernel): seconds for kernel, seconds in zip(missing, found, strict=True)})
+            with self._alone():
+                self._read()
+                missing = [kernel for kernel in wanted if key(kernel) not in self.seconds]
+                found = time_kernels(missing, self.isa, say) if missing else []
+                self.store({key(kernel): seconds for kernel, seconds in zip(missing, found, strict=True)})
         return {kernel: self.seconds[key(kernel)] for kernel in wanted}
 
     def store(self, seconds: dict[str, float], fit: Fit | None = None) -> None:
@@ -106,6 +114,14 @@ class Table:
         }
         self.path.parent.mkdir(parents=True, exist_ok=True)
         write_text(self.path, json.dumps(document, indent=1))
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep other processes from measuring for this table; the system frees what a killed process held."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     def _read(self) -> None:
         try:

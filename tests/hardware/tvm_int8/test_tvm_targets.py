@@ -161,6 +161,13 @@ def test_another_process_loses_nothing(tmp_path: Path, timed: list[Kernel]) -> N
     assert make(tmp_path / "t.json").seconds.keys() == {"Lookup(size=1)", "Lookup(size=2)"}
 
 
+def test_what_another_process_measured_meanwhile_is_taken(tmp_path: Path, timed: list[Kernel]) -> None:
+    first, second = make(tmp_path / "t.json"), make(tmp_path / "t.json")
+    found = first.times([Lookup(1)])
+    assert second.times([Lookup(1), Lookup(2)]) == {**found, Lookup(2): pytest.approx(2e-9)}
+    assert timed == [Lookup(1), Lookup(2)]
+
+
 @pytest.mark.parametrize(
     "text",
     ["{", "[]", '{"format": "other"}', '{"format": "nas.tvm_table/1", "seconds": {"a": -1}, "fit": null}'],
