@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hardware.tvm_int8 import arithmetic
-from hardware.tvm_int8.isa import VNNI, Isa, runs_here
+from hardware.tvm_int8.isa import Isa
 from hardware.tvm_int8.kernels.common import Over, require_tvm, serial, threads
 from hardware.tvm_int8.plan import Argument, Kernel, Plan
 
@@ -36,15 +36,12 @@ PASSES = (
 
 @lru_cache(maxsize=4)
 def code_target(isa: Isa) -> Any:
-    """Return TVM's target for code that uses `isa`: the processor at hand where it runs that, a generic one elsewhere.
+    """Return TVM's target for code that uses `isa`.
 
-    The processor's own name makes LLVM tune for it, but a virtual machine may hide instructions the name implies; what
-    the flags do not list is left out then.
+    It names the first processor with these instructions, not the one at hand: a virtual machine may hide some that the
+    latter's name implies, and code tuned for it (znver4) was no faster.
     """
-    tvm = require_tvm()
-    if isa.mcpu and (isa is VNNI or not runs_here(isa)):
-        return tvm.target.Target({"kind": "llvm", "mcpu": isa.mcpu})
-    return tvm.target.Target({"kind": "llvm", "mcpu": isa.mcpu} if isa.mcpu else {"kind": "llvm"})
+    return require_tvm().target.Target({"kind": "llvm", "mcpu": isa.mcpu} if isa.mcpu else {"kind": "llvm"})
 
 
 def compile_kernels(kernels: Sequence[Kernel], isa: Isa) -> list[Any]:
