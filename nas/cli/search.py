@@ -110,6 +110,7 @@ def search(
     }
     given = {key: value for key, value in flags.items() if value is not None}
     resolved = resolve(merge(parse_overrides(setting or []), given), config)
+    resolved.problem("search").require_reachable()  # before anything is written or a super-network is trained
     path = Path(resolved.out) if resolved.out else _new_path(resolved)
     _finish(RunDirectory.create(path, resolved), as_json)
 

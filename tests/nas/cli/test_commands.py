@@ -154,6 +154,10 @@ def test_two_objectives_leave_a_front(nas, tmp_path):
             "search --constraint params<=1e3 --image-size 32 --executor inline",
             "constraint='params<=1000' can be met by none of asvit: its smallest network has params=",
         ),
+        (
+            "search --space vit_resnas_digits --constraint macs<=1e6",
+            "constraint='macs<=1e+06' can be met by none of vit_resnas_digits: its smallest network has macs=2.52922e+06",
+        ),
         ("search --constraint params=3", "is not of the form METRIC<=NUMBER"),
         ("search --constraint params<=nan", "'nan' is not a number"),
         ("search --constraint params<=-1", "the bound must be positive"),
