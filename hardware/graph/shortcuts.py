@@ -49,6 +49,8 @@ def known_output(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> A
         second = args[1]
         if not isinstance(second, Tensor) or (second.dtype == first.dtype and _fits(second.shape, first.shape)):
             return _like(first)
+    if name == "floor_divide" and isinstance(args[1], int):
+        return _like(first)
     if name == "clone":
         contiguous = kwargs.get("memory_format") in (torch.contiguous_format, None) and first.is_contiguous()
         if contiguous or kwargs.get("memory_format") == torch.contiguous_format:
