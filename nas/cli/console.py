@@ -27,6 +27,7 @@ def print_json(value: object) -> None:
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
     """Print a table to stdout; numbers to the right."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(title=title, title_justify="left", header_style="bold")
@@ -35,7 +36,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title:
         numeric = all(row[index] == "" or isinstance(row[index], int | float) for row in cells)
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in cells:
-        table.add_row(*(format_value(value) for value in row))
+        table.add_row(*(escape(format_value(value)) for value in row))  # "[tvm]" is text, not markup
     console = Console()
     if not console.is_terminal:
         console = Console(width=160)  # a file or a pipe has no width; do not fold at 80

@@ -37,11 +37,12 @@ def show_outcome(run: RunDirectory, study: Study, outcome: Outcome, seconds: flo
     labelled.append(("seed" if outcome.family else "winner", outcome.seed))
     labelled += [(f"step {trial.attributes['step']}", trial) for trial in outcome.family]
     names = list(dict.fromkeys(name for _, trial in labelled for name in trial.values()))
-    rows = [
-        (label, *(trial.values().get(name, "") for name in names), run.document(trial).provenance.get("notation", ""))
-        for label, trial in labelled
-    ]
-    print_table(("", *names, "network"), rows, f"{_counts(study)}, {seconds:.0f} s")
+    rows = [(label, *(trial.values().get(name, "") for name in names)) for label, trial in labelled]
+    notations = [run.document(trial).provenance.get("notation") for _, trial in labelled]
+    if all(notations):  # not every space has a short form
+        names.append("network")
+        rows = [(*row, str(notation)) for row, notation in zip(rows, notations, strict=True)]
+    print_table(("", *names), rows, f"{_counts(study)}, {seconds:.0f} s")
     volume = run.config.problem("search").hypervolume(study.trials)
     if volume is not None:
         print(f"The front dominates {volume.share:.3f} of the box of the feasible networks (hypervolume).")

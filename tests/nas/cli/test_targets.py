@@ -138,6 +138,11 @@ def test_metrics_name_the_families(nas):
         assert "nas targets" in listed[name]["meaning"]
 
 
+def test_square_brackets_are_shown(nas, monkeypatch):
+    monkeypatch.setattr(toy_target.ToyTarget, "available", lambda self: "pip install 'nas[tvm]'")
+    assert "pip install 'nas[tvm]'" in nas("targets")[1]
+
+
 def test_a_search_takes_batch_size_and_precision(nas):
     line = "search --space toy --strategy random --trials 4 --minimize latency_ms@toy-device --image-size 8 --no-scale"
     status, out, err = nas(f"{line} --batch-size 8 --precision int8 --executor inline --out run --json")
