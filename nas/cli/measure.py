@@ -72,7 +72,7 @@ def _rows(measured: Estimate, predicted: Estimate | None) -> list[dict[str, Any]
     for name in QUANTITIES:
         real = getattr(measured, name)
         said = None if predicted is None else getattr(predicted, name)
-        if real is None:
+        if real is None or real.basis != "measured":  # what a model adds to a measurement is compared with nothing
             continue
         inside = ""
         if said is not None and said.interval is not None:
