@@ -20,11 +20,12 @@ def describe_plan(run: RunDirectory) -> str:
     bounds = f" with {', '.join(map(str, config.constraints))}" if config.constraint else ""
     size = get_space(config.space).size()
     trials = f"{config.trials} networks" if config.trials else "as many networks as the time allows"
+    workers = f"{config.worker_count} workers" if config.worker_count else "all workers the cluster has room for"
     lines = [
         f"plan     {config.space}, {size:,} networks, strategy {config.strategy}, seed {config.seed}",
         f"find     {', '.join(map(str, config.objectives))}{bounds}",
         f"measure  {'; '.join(measured)}",
-        f"budget   {trials}, {config.budget or 'no time limit'}, {config.worker_count} workers ({config.executor})",
+        f"budget   {trials}, {config.budget or 'no time limit'}, {workers} ({config.executor})",
         f"then     {f'scale the winner to {config.scale_to}' if config.scales else 'stop'}",
         f"into     {run.path}",
     ]
