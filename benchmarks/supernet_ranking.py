@@ -90,7 +90,7 @@ def main() -> None:
     parser.add_argument("--networks", type=int, default=16)
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--supernet-epochs", type=int, default=10)
+    parser.add_argument("--supernet-epochs", type=int, default=30)
     parser.add_argument("--rule", choices=("multi", "single", "sandwich"), default="sandwich")
     parser.add_argument("--supernet-seed", type=int, default=0)
     parser.add_argument("--supernet", type=Path, default=None)
