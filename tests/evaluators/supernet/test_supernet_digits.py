@@ -24,7 +24,7 @@ RANKING = json.loads((Path(__file__).parents[2] / "data" / "digits_ranking.json"
 def trained(tmp_path_factory):
     """The directory of a super-network trained on digits that are turned, moved and stretched."""
     path = tmp_path_factory.mktemp("supernet")
-    recipe = {"epochs": 30, "choice_warmup_epochs": 2, "eval_every": 30, "threads": 1, **RANKING["distortion"]}
+    recipe = {"epochs": 20, "choice_warmup_epochs": 2, "eval_every": 20, "threads": 1, **RANKING["distortion"]}
     recipe |= {"rule": "sandwich", "architectures": 1, "distill": False}
     train_supernet(SPACE, "digits", path, supernet_recipe_for("digits", recipe))
     return path
