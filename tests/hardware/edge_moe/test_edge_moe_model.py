@@ -180,12 +180,13 @@ def test_latency_grows_with_every_size(network, more):
 
 
 @settings(max_examples=40, deadline=None)
-@given(network=networks, fewer=st.floats(0.1, 1.0))
+@given(network=networks, fewer=st.floats(0.5, 1.0))
 def test_active_experts_cost_their_weights(network, fewer):
     """A skewed gate is no dearer than an even one, as long as loading the weights is what takes the time."""
-    mixture = network.layers[1]
+    dense, mixture = network.layers
     routed = mixture.top_k * network.tokens
-    assume(routed // mixture.experts < 12)
+    mixture = mixture._replace(experts=max(mixture.experts, routed // 12 + 1))  # few tokens for each
+    network = network._replace(layers=(dense, mixture))
     p = Platform()
     some = p.replace(active_fraction=fewer)
     active = sum(1 for n in expert_loads(some, network.tokens, mixture.experts, mixture.top_k) if n)
