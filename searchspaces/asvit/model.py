@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-
-from timm.layers import trunc_normal_
-from torch import Tensor, nn
+from torch import Tensor
 
 from searchspaces.architecture import Architecture
 from searchspaces.asvit.geometry import stages
 from searchspaces.asvit.layers import Block, Head, Merging, Stem
+from searchspaces.chain import Chain
 from searchspaces.part import Part
 
 
@@ -37,7 +35,7 @@ def network_parts(architecture: Architecture) -> list[Part]:
     return parts
 
 
-class AsViT(nn.Module):
+class AsViT(Chain):
     """Runs the parts one after the other; freshly initialised as the authors do.
 
     Linear weights are normal with standard deviation 0.02 (cut at +-2), their biases zero, LayerNorm 1 and 0. The stem
@@ -46,20 +44,6 @@ class AsViT(nn.Module):
     Shapes: (batch, channels, size, size) to (batch, classes).
     """
 
-    def __init__(self, parts: list[Part]) -> None:
-        super().__init__()
-        *body, head = parts
-        self.body = nn.Sequential(OrderedDict((part.name.replace(".", "_"), part.build()) for part in body))
-        self.head = head.build()
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                trunc_normal_(module.weight, std=0.02)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
-
     def forward_features(self, image: Tensor) -> Tensor:
         """Return the (batch, dim) mean over the tokens of stage 4, before the final LayerNorm."""
         return self.body(image).mean((1, 2))
-
-    def forward(self, image: Tensor) -> Tensor:
-        return self.head(self.body(image))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from functools import lru_cache
 
-from timm.layers import trunc_normal_
-from torch import Tensor, nn
+from torch import Tensor
 
+from searchspaces.chain import Chain
 from searchspaces.m3vit.geometry import Dense, Network
 from searchspaces.m3vit.layers import Block, Head, Stem
 from searchspaces.part import Part
@@ -32,7 +31,7 @@ def _block(number: int, dim: int, heads: int, hidden: int, experts: int, top_k: 
     return Part(f"stage1.block{number}", Block, tuple(sizes.items()), (tokens, dim))
 
 
-class M3ViT(nn.Module):
+class M3ViT(Chain):
     """Runs the parts one after the other; freshly initialised as DeiT is.
 
     Linear weights, class token and position table are normal with standard deviation 0.02 (cut at +-2), linear biases
@@ -41,20 +40,6 @@ class M3ViT(nn.Module):
     Shapes: (batch, channels, height, width) to (batch, classes).
     """
 
-    def __init__(self, parts: list[Part]) -> None:
-        super().__init__()
-        *body, head = parts
-        self.body = nn.Sequential(OrderedDict((part.name.replace(".", "_"), part.build()) for part in body))
-        self.head = head.build()
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                trunc_normal_(module.weight, std=0.02)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
-
     def forward_features(self, image: Tensor) -> Tensor:
         """Return the (batch, dim) mean over the tokens of the last layer, before the final LayerNorm."""
         return self.body(image).mean(1)
-
-    def forward(self, image: Tensor) -> Tensor:
-        return self.head(self.body(image))

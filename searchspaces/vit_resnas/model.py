@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import cast
 
-from timm.layers import trunc_normal_
-from torch import Tensor, nn
+from torch import Tensor
 
+from searchspaces.chain import Chain
 from searchspaces.part import Part
 from searchspaces.vit_resnas.geometry import Stage
 from searchspaces.vit_resnas.layers import Block, Head, Reduction, Stem
@@ -66,7 +65,7 @@ def _head(dim: int, num_classes: int, tokens: int) -> Part:
     return Part("head", Head, (("dim", dim), ("num_classes", num_classes)), (tokens, dim))
 
 
-class ViTRes(nn.Module):
+class ViTRes(Chain):
     """Runs the parts one after the other; freshly initialised as the authors do.
 
     Linear weights, class token and position tables are normal with standard deviation 0.02 (cut at +-2), linear biases
@@ -74,16 +73,6 @@ class ViTRes(nn.Module):
 
     Shapes: (batch, channels, size, size) to (batch, classes).
     """
-
-    def __init__(self, parts: Sequence[Part]) -> None:
-        super().__init__()
-        *body, head = parts
-        self.body = nn.Sequential(OrderedDict((part.name.replace(".", "_"), part.build()) for part in body))
-        self.head = cast(Head, head.build())
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                trunc_normal_(module.weight, std=0.02)
-                nn.init.zeros_(module.bias)
 
     def forward_features(self, image: Tensor) -> Tensor:
         """Return the (batch, dim) class token of the last stage, before the final LayerNorm."""
@@ -94,7 +83,4 @@ class ViTRes(nn.Module):
 
         A classifier of the patch tokens, used in training alone, reads them; it is no part of the network.
         """
-        return self.head.norm(self.body(image))
-
-    def forward(self, image: Tensor) -> Tensor:
-        return self.head(self.body(image))
+        return cast(Head, self.head).norm(self.body(image))

@@ -7,28 +7,10 @@ import time
 
 import pytest
 
-from nas.cli import main
 from searchspaces import Architecture
 
 SMALL = "--trials 6 --set strategy_options.population=4 --image-size 32 --set metrics.length.repeats=1"
 SMALL += " --set metrics.ntk.repeats=1 --scale-to params<=3e6 --executor inline"
-
-
-@pytest.fixture
-def nas(monkeypatch, capsys, tmp_path):
-    """Return a function that runs a command line in an empty folder: (exit status, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(line, *more):
-        monkeypatch.setattr(sys, "argv", ["nas", *line.split(), *more])
-        status = 0
-        try:
-            main()
-        except SystemExit as ended:
-            status = ended.code or 0
-        return status, *capsys.readouterr()
-
-    return run
 
 
 def test_help_is_quick():

@@ -1,33 +1,14 @@
 """`nas targets`, `predict`, `measure` and the drawing of the operators, as a person types them."""
 
 import json
-import sys
 from xml.etree import ElementTree
 
 import pytest
 import toy_target
 
 from hardware import Quantity, network_cost, targets
-from nas.cli import main
 from nas.report.wording import TIMES
 from searchspaces import get_space
-
-
-@pytest.fixture
-def nas(monkeypatch, capsys, tmp_path):
-    """Return a function that runs a command line in an empty folder: (exit status, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(line, *more):
-        monkeypatch.setattr(sys, "argv", ["nas", *line.split(), *more])
-        status = 0
-        try:
-            main()
-        except SystemExit as ended:
-            status = ended.code or 0
-        return status, *capsys.readouterr()
-
-    return run
 
 
 def test_targets_are_listed(nas):
