@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import threading
+import weakref
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ class Writer(JournalFileBackend):
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        weakref.finalize(self, os.close, self._file)  # also at the end of the process, when __del__ comes too late
         self._forgetting = False
         self._syncing = threading.Lock()
         self._timer: threading.Timer | None = None
@@ -79,9 +81,6 @@ class Writer(JournalFileBackend):
                 self._timer = threading.Timer(SYNC_SECONDS, self._sync)
                 self._timer.daemon = True
                 self._timer.start()
-
-    def __del__(self) -> None:
-        os.close(self._file)
 
     def _sync(self) -> None:
         with self._syncing:
